@@ -1,0 +1,94 @@
+"""`python -m contest`: choose cases, run them, write the tables."""
+
+import argparse
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+from .arrays import Arrays
+from .cases import CASES, GROUPS, Case
+from .limit import Limit
+from .peers import CONTESTANTS, load
+from .report import Report
+from .run import DIFFERS, ERROR, compare, idle_time, take_times
+from .timing import Budget
+
+PEERS = [kind.name for kind in CONTESTANTS if not kind.ours]
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _known(what: str, text: str, known: Sequence[str]) -> list[str]:
+    words = _words(text)
+    if unknown := set(words) - {*known}:
+        sys.exit(f"no such {what}: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    return words
+
+
+def _chosen(options: argparse.Namespace) -> list[Case]:
+    groups = _known("group", options.group, GROUPS)
+    pattern = re.compile(options.cases)
+    return [c for c in CASES if c.group in groups and pattern.search(c.name)]
+
+
+def _limit() -> Limit | None:
+    try:
+        return Limit()
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"no limit, as there is no compiler with OpenMP: {error}", file=sys.stderr)
+        return None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m contest", description=__doc__)
+    add = parser.add_argument
+    add("--cases", default="", metavar="REGEX", help="only cases whose name has a match")
+    add("--group", default=",".join(GROUPS), metavar="A,B", help="only these of %(default)s")
+    add("--peers", default=",".join(PEERS), metavar="A,B", help="only these of %(default)s")
+    add("--threads", default="1,2", metavar="N,N", help="numbers of threads (%(default)s)")
+    add("--quick", action="store_true", help="fewer rounds: a first impression")
+    add("--idle", action="store_true", help="take pooltk's time after 50 ms of idleness as well")
+    add("--check", action="store_true", help="compare the results, take no times")
+    add("--list", action="store_true", help="print the names of the cases and stop")
+    add("--output", type=Path, metavar="PATH", help="write PATH.md and PATH.json")
+    return parser
+
+
+def main() -> int:
+    """Run the contest; 1 where somebody broke or gave another result."""
+    options = _parser().parse_args()
+    cases = _chosen(options)
+    if options.list:
+        print("\n".join(case.name for case in cases))
+        return 0
+    if not cases:
+        sys.exit("no case has such a name")
+    limit = _limit()
+    present, absent = load(_known("peer", options.peers, PEERS))
+    budget = Budget(5, 0.1) if options.quick else Budget()
+    report = Report(present, absent, limit)
+    report.print_header(cases)
+    for _, group in groupby(cases, key=lambda case: case.group):
+        for case in group:
+            arrays = Arrays(case)
+            for threads in map(int, _words(options.threads)):
+                result, calls = compare(case, arrays, threads, present)
+                if not options.check:
+                    take_times(result, calls, arrays, limit, budget)
+                if options.idle and "pooltk" in calls:
+                    result.after_idle = idle_time(calls["pooltk"])
+                report.add(result)
+        if options.output:  # so that an end before time loses one group at most
+            report.write(options.output)
+    print(report.summary())
+    entries = [entry for result in report.results for entry in result.entries.values()]
+    return int(any(entry.status in (DIFFERS, ERROR) for entry in entries))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

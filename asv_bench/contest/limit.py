@@ -1,0 +1,86 @@
+"""The limit: what a loop costs that reads the input and writes the result's bytes.
+
+No pooling can be faster, as each has to do at least that. The loop is `limit.c`, compiled when
+the contest starts by the compiler at hand. The result's memory is there beforehand: what an
+allocator costs is no part of the limit.
+"""
+
+import ctypes
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+SOURCE = Path(__file__).with_name("limit.c")
+
+
+def _level_flags() -> list[str]:
+    """Return the flags for vectors of 32 bytes where this processor has them."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text().split()
+    except OSError:
+        return []
+    return ["-march=x86-64-v3"] if {"avx2", "bmi2", "fma", "f16c"} <= set(flags) else []
+
+
+class Limit:
+    """The compiled loop; raises where there is no compiler to compile it."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="contest-limit-")
+        library = Path(self._folder.name) / "limit.so"
+        compiler = os.environ.get("CC", "cc").split()
+        flags = ["-O3", *_level_flags(), "-fopenmp", "-shared", "-fPIC"]
+        self.command = [*compiler, *flags]
+        command = [*self.command, str(SOURCE), "-o", str(library)]
+        subprocess.run(command, check=True, capture_output=True, text=True)
+        self._loop = ctypes.CDLL(str(library)).limit
+        self._loop.restype = ctypes.c_uint64
+
+    def prepare(self, array: np.ndarray, result_bytes: int, threads: int) -> Callable[[], object]:
+        """Return the call that reads `array` where it lies and writes `result_bytes`."""
+        start, offsets, row_bytes = runs(array)
+        result = np.zeros(result_bytes, np.uint8)  # every page written once, before the clock
+        arguments = (
+            ctypes.c_void_p(start),
+            ctypes.c_void_p(offsets.ctypes.data),
+            ctypes.c_int64(len(offsets)),
+            ctypes.c_int64(row_bytes),
+            ctypes.c_void_p(result.ctypes.data),
+            ctypes.c_int64(result_bytes),
+            ctypes.c_uint64(0x3F8CCCCD3F8CCCCD),  # twice the float 1.1
+            ctypes.c_int(threads),
+        )
+        loop = self._loop
+        owners = array, offsets, result
+
+        def call(_owners: object = owners) -> object:
+            return loop(*arguments)
+
+        return call
+
+
+def runs(array: np.ndarray) -> tuple[int, np.ndarray, int]:
+    """Where the elements of `array` lie: lowest address, offset of every run, bytes a run.
+
+    A run is a stretch of memory that holds elements close together; of every second element the
+    ones between are read as well, since they come with the same cache lines.
+    """
+    axes = [(abs(s), n) for s, n in zip(array.strides, array.shape, strict=True) if n > 1]
+    low = array.__array_interface__["data"][0] + sum(
+        s * (n - 1) for s, n in zip(array.strides, array.shape, strict=True) if s < 0
+    )
+    run = array.itemsize
+    outer: list[tuple[int, int]] = []
+    for stride, length in sorted(axes):
+        if not outer and stride <= max(run, 2 * array.itemsize):
+            run += stride * (length - 1)
+        else:
+            outer.append((stride, length))
+    offsets = np.zeros(1, np.int64)
+    for stride, length in outer:
+        offsets = (np.arange(length)[:, None] * stride + offsets).ravel()
+    return low, offsets, run

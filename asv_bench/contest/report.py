@@ -1,0 +1,289 @@
+"""Judgement and tables: lines while it runs, then Markdown and JSON."""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Sequence
+from contextlib import redirect_stdout
+from dataclasses import asdict
+from datetime import UTC, datetime
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from .cases import Case
+from .limit import Limit
+from .peers import Contestant
+from .run import ABSENT, LIMIT, OK, Result
+from .targets import Target, targets
+
+AHEAD = 2.0  # times as fast as the fastest peer
+NEAR = 1.2  # times the limit
+SMALL_BYTES = 64 * 1024  # below, a call is mostly overhead, and the limit says nothing
+NOISY = 0.1  # a spread of the quartiles, relative to the median, worth a mark
+
+
+class Report:
+    """What was measured and how it is told."""
+
+    def __init__(
+        self, present: Sequence[Contestant], absent: Sequence[str], limit: Limit | None
+    ) -> None:
+        self.ours = [c.name for c in present if c.ours]
+        self.rivals = [c.name for c in present if c.rival and not c.ours]
+        self.columns = [c.name for c in present if not c.ours] + [*absent, LIMIT]
+        self.absent = [*absent] if limit else [*absent, LIMIT]
+        self.facts = _facts(present, limit)
+        self.results: list[Result] = []
+
+    # --- judgement --------------------------------------------------------------------------------
+
+    def fastest(self, result: Result) -> str | None:
+        """Return the name of the fastest peer."""
+        times = {name: result.median(name) for name in self.rivals}
+        return min((n for n, t in times.items() if t), key=lambda n: times[n] or 0, default=None)
+
+    def judge(self, result: Result, ours: str) -> tuple[float | None, float | None, str]:
+        """Return ratio to the fastest peer, ratio to the limit, and what follows."""
+        mine, fastest = result.median(ours), self.fastest(result)
+        if not mine:
+            return None, None, result.entries[ours].status
+        peer, limit = result.median(fastest) if fastest else None, result.median(LIMIT)
+        lead, above = peer / mine if peer else None, mine / limit if limit else None
+        met = [lead >= AHEAD] if lead is not None else []
+        if above is not None and result.read_bytes >= SMALL_BYTES:
+            met.append(above <= NEAR)
+        verdict = "pass" if any(met) else "FAIL"
+        return lead, above, verdict if met else "-"
+
+    def rows(self, result: Result) -> Iterable[tuple[str, list[str]]]:
+        """Return a row of cells for each way of calling pooltk that the case has."""
+        for ours in self.ours:
+            if ours != self.ours[0] and result.entries[ours].status == "-":
+                continue
+            lead, above, verdict = self.judge(result, ours)
+            name = result.case.name + ours.removeprefix(self.ours[0])
+            cells = [str(result.threads), self._cell(result, ours)]
+            cells += [self._cell(result, column) for column in self.columns]
+            cells += [_ratio(lead), _ratio(above), verdict]
+            yield name, cells
+
+    def _cell(self, result: Result, name: str) -> str:
+        if name in self.absent:
+            return ABSENT
+        entry = result.entries.get(name)
+        if entry is None:  # the limit, where no times are taken
+            return "-"
+        if entry.timing is None:
+            return entry.status
+        low, high = entry.timing.quartiles
+        mark = "~" if high - low > NOISY * entry.timing.median else ""
+        return f"{mark}{entry.timing.median * 1e3:.3g}"
+
+    def header(self) -> list[str]:
+        """Return the names of the cells after the case's."""
+        return ["threads", self.ours[0], *self.columns, "peer/ours", "ours/limit", "verdict"]
+
+    # --- telling ----------------------------------------------------------------------------------
+
+    def print_header(self, cases: Iterable[Case]) -> None:
+        """Print the table's first line, the first column as wide as the cases need."""
+        suffix = max(len(name) - len(self.ours[0]) for name in self.ours)
+        name = max(len(case.name) for case in cases) + suffix
+        self._widths = [name, *(max(8, len(word)) for word in self.header())]
+        print(_line(["ms a call", *self.header()], self._widths), flush=True)
+
+    def add(self, result: Result) -> None:
+        """Take in one result and print its lines."""
+        self.results.append(result)
+        for name, cells in self.rows(result):
+            print(_line([name, *cells], self._widths), flush=True)
+        for name, entry in result.entries.items():
+            if entry.status not in (OK, "-"):
+                print(f"    {name}: {entry.status}: {entry.reason}", flush=True)
+
+    def summary(self) -> str:
+        """Count the verdicts."""
+        lines = []
+        for ours in self.ours:
+            verdicts = [self.judge(r, ours)[2] for r in self.results]
+            counts = {v: verdicts.count(v) for v in sorted(set(verdicts) - {"-"})}
+            if counts:
+                lines.append(f"{ours}: " + ", ".join(f"{n} {v}" for v, n in counts.items()))
+        return "\n".join(lines)
+
+    def markdown(self) -> str:
+        """Return the whole report."""
+        lines = ["# The contest", "", _INTRODUCTION.format(AHEAD=AHEAD, NEAR=NEAR), ""]
+        lines += [f"- {key}: {value}" for key, value in self.facts.items()]
+        lines += ["", self.summary().replace("\n", "  \n"), ""]
+        for group in dict.fromkeys(r.case.group for r in self.results):
+            header = ["case", *self.header()]
+            lines += [
+                f"## {group}",
+                "",
+                _pipes(header),
+                _pipes(["---"] + ["---:"] * (len(header) - 1)),
+            ]
+            for result in self.results:
+                if result.case.group == group:
+                    rows = self.rows(result)
+                    lines += [_pipes([n.removeprefix(group + " "), *cells]) for n, cells in rows]
+            lines.append("")
+        lines += _targets_section(targets(self.results, self.ours[0]))
+        lines += self._notes()
+        return "\n".join(lines)
+
+    def _notes(self) -> list[str]:
+        """Say, by name, who left out what and why, each reason once."""
+        notes: dict[tuple[str, str, str], list[str]] = {}
+        for result in self.results:
+            for name, entry in result.entries.items():
+                if entry.status != OK and name not in self.ours[1:]:
+                    notes.setdefault((name, entry.status, entry.reason), []).append(
+                        result.case.name
+                    )
+        lines = [f"- {name}: {ABSENT}" for name in self.absent]
+        for (name, status, reason), cases in notes.items():
+            cases = list(dict.fromkeys(cases))
+            more = f" and {len(cases) - 1} more" if len(cases) > 1 else ""
+            lines.append(f"- {name}: {status}: {reason} ({cases[0]}{more})")
+        return ["## Who left out what", "", *lines, ""] if lines else []
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything, in seconds."""
+        found = targets(self.results, self.ours[0])
+        return {
+            "facts": self.facts,
+            "absent": self.absent,
+            "results": [self._result_as_json(result) for result in self.results],
+            "targets": [asdict(target) for target in found],
+        }
+
+    def _result_as_json(self, result: Result) -> dict[str, Any]:
+        judged: dict[str, Any] = {}
+        for ours in self.ours:
+            lead, above, verdict = self.judge(result, ours)
+            if verdict != "-":
+                judged[ours] = {"peer/ours": lead, "ours/limit": above, "verdict": verdict}
+        entries: dict[str, dict[str, Any]] = {}
+        for name, entry in result.entries.items():
+            entries[name] = {"status": entry.status}
+            if entry.reason:
+                entries[name]["reason"] = entry.reason
+            if entry.timing:
+                low, high = entry.timing.quartiles
+                entries[name] |= {
+                    "median": entry.timing.median,
+                    "quartiles": [low, high],
+                    "fastest": min(entry.timing.seconds),
+                    "rounds": len(entry.timing.seconds),
+                    "repeats": entry.timing.repeats,
+                }
+        return {
+            "name": result.case.name,
+            "case": {**asdict(result.case), "args": result.case.kwargs},
+            "threads": result.threads,
+            "read_bytes": result.read_bytes,
+            "written_bytes": result.written_bytes,
+            "fastest_peer": self.fastest(result),
+            "after_idle": result.after_idle,
+            "judged": judged,
+            "entries": entries,
+        }
+
+    def write(self, prefix: Path) -> None:
+        """Write `prefix`.md and `prefix`.json."""
+        prefix.parent.mkdir(parents=True, exist_ok=True)
+        prefix.with_suffix(".md").write_text(self.markdown())
+        prefix.with_suffix(".json").write_text(json.dumps(self.as_json(), indent=1) + "\n")
+
+
+_INTRODUCTION = """\
+Milliseconds a call: medians of calls in turn, in one run, on the same arrays and as many threads,
+after the results were compared. `~` marks a time whose quartiles lie more than a tenth of it
+apart, `-` what a library cannot do. *limit* is a compiled loop that reads the input and writes the
+result's bytes (backward: reads the gradient and writes the input's). A case passes at {AHEAD:g}
+times the speed of the fastest peer or within {NEAR:g} times the limit; below 64 KB read, by the
+first alone. torch channels_last, torch, onnxruntime and openvino have the values in the order of
+memory that is their own, whatever the case's layout."""
+
+
+def _targets_section(found: Sequence[Target]) -> list[str]:
+    if not found:
+        return []
+    header = ["target", "case", "threads", "value", "bound", "verdict"]
+    lines = ["## Other targets", "", _pipes(header), _pipes(["---"] * len(header))]
+    for t in found:
+        bound = f"{'<=' if t.at_most else '>='} {t.bound:g}"
+        verdict = "pass" if t.passed else "FAIL"
+        cells = [t.what, t.case, str(t.threads), f"{t.value:.2f}", bound, verdict]
+        lines.append(_pipes(cells))
+    return [*lines, ""]
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _pipes(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *rest = cells
+    padded = [first.ljust(widths[0])]
+    padded += [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
+    return " ".join(padded)
+
+
+# --- where it ran -------------------------------------------------------------------------------
+
+
+def _facts(present: Sequence[Contestant], limit: Limit | None) -> dict[str, str]:
+    import numpy
+
+    facts = {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "processor": _processor(),
+        "cores": str(os.cpu_count()),
+        "load": f"{os.getloadavg()[0]:.1f}",  # of other work, which is best none
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "numpy": numpy.__version__,
+    }
+    facts |= {c.distribution: c.version for c in present}
+    commit = _said("git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty")
+    facts["commit"] = commit or "unknown"
+    facts["configuration"] = _configuration()
+    if limit is not None:
+        facts["limit"] = " ".join(limit.command)
+        facts["compiler"] = _said(limit.command[0], "--version")
+    return facts
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _configuration() -> str:
+    import pooltk
+
+    said = StringIO()
+    with redirect_stdout(said):
+        pooltk.show_config()
+    return "; ".join(" ".join(line.split()) for line in said.getvalue().splitlines() if line)
+
+
+def _said(*command: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.partition("\n")[0].strip()

@@ -1,0 +1,111 @@
+"""The clock: calls in turn, medians.
+
+A turn waits until the threads of whoever was before have gone to sleep: after a call libgomp's
+spin for 5 ms and onnxruntime's for 40 (seen), which takes a core from the next one. Then come
+calls for warming up, which wake the own threads and leave the caches as the own calls leave them,
+and then calls under the clock.
+"""
+
+import gc
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import repeat
+from time import perf_counter, process_time, sleep
+
+Call = Callable[[], object]
+
+WARM_SECONDS = 0.002
+TURN_SECONDS = 0.004  # of short calls, as many as fill this
+SLOW_SECONDS = 0.05  # a call as long as this warms itself
+MOST_REPEATS = 10_000
+FEWEST_ROUNDS_SLOW = 3
+MOST_ROUNDS = 25
+SETTLED = 0.01  # relative standard error of the median at which more rounds tell nothing
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a call may be measured: `rounds` at least, `seconds` at most where those allow."""
+
+    rounds: int = 7
+    seconds: float = 0.5
+
+
+@dataclass
+class Timing:
+    """What the rounds gave, in seconds a call."""
+
+    repeats: int
+    seconds: list[float] = field(default_factory=list)
+    spent: float = 0.0
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        low, _, high = statistics.quantiles(self.seconds, n=4, method="inclusive")
+        return low, high
+
+    def done(self, budget: Budget) -> bool:
+        rounds = len(self.seconds)
+        if rounds < min(budget.rounds, FEWEST_ROUNDS_SLOW):
+            return False
+        if rounds < budget.rounds:  # those that take seconds a call are no rivals anyway
+            return self.spent > 4 * budget.seconds
+        low, high = self.quartiles
+        error = 0.93 * (high - low) / rounds**0.5
+        settled = error < SETTLED * self.median
+        return settled or self.spent > budget.seconds or rounds >= MOST_ROUNDS
+
+
+def measure(calls: Mapping[str, Call], budget: Budget) -> dict[str, Timing]:
+    """Measure the calls in turn, every other round backwards."""
+    timings = {name: Timing(_repeats(call)) for name, call in calls.items()}
+    waiting = list(calls)
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        while waiting:
+            for name in waiting:
+                _turn(calls[name], timings[name])
+            waiting = [name for name in reversed(waiting) if not timings[name].done(budget)]
+    finally:
+        if collecting:
+            gc.enable()
+    return timings
+
+
+def _repeats(call: Call) -> int:
+    seconds = _seconds(call, 1)
+    if seconds < SLOW_SECONDS:  # the first calls wake threads
+        seconds = min(_seconds(call, 1) for _ in range(3))
+    return max(1, min(MOST_REPEATS, round(TURN_SECONDS / seconds)))
+
+
+def _seconds(call: Call, repeats: int) -> float:
+    start = perf_counter()
+    for _ in repeat(None, repeats):
+        call()
+    return perf_counter() - start
+
+
+def _wait_for_quiet() -> None:
+    for _ in range(200):
+        burnt, start = process_time(), perf_counter()
+        sleep(0.001)
+        if process_time() - burnt < 0.2 * (perf_counter() - start):
+            break
+
+
+def _turn(call: Call, timing: Timing) -> None:
+    _wait_for_quiet()
+    start = perf_counter()
+    if not timing.seconds or timing.seconds[-1] < SLOW_SECONDS:
+        call()
+        while perf_counter() - start < WARM_SECONDS:
+            call()
+    timing.seconds.append(_seconds(call, timing.repeats) / timing.repeats)
+    timing.spent += perf_counter() - start

@@ -1,0 +1,390 @@
+# Elements in memory and in computation. A row is brought from an array's dtype into the type that
+# a kernel computes with (`acc_t`) and back; the two are often the same, and then nothing is done.
+
+cdef extern from "_halves.h" nogil:
+    ctypedef struct float16_t:
+        unsigned short bits
+    ctypedef struct bfloat16_t:
+        unsigned short bits
+    float float_of_float16(unsigned short half)
+    unsigned short float16_of_float(float value)
+    float float_rounded_to_odd(double value)
+    float float_of_bfloat16(unsigned short half)
+    unsigned short bfloat16_of_float(float value)
+    int16_t ordered_half(unsigned short half, unsigned short infinity)
+    unsigned short half_of_ordered(int16_t value)
+
+ctypedef fused item_t:
+    float
+    double
+    float16_t
+    bfloat16_t
+    int8_t
+    int16_t
+    int32_t
+    int64_t
+    uint8_t
+    uint16_t
+    uint32_t
+    uint64_t
+
+cdef enum kind_t:
+    FLOAT32
+    FLOAT64
+    FLOAT16
+    BFLOAT16
+    INT8
+    INT16
+    INT32
+    INT64
+    UINT8
+    UINT16
+    UINT32
+    UINT64
+
+cdef enum limb_t:
+    WHOLE  # the element itself
+    LOW    # its lower 32 bits
+    HIGH   # the rest
+
+ctypedef fused limbs_t:
+    int64_t
+    uint64_t
+
+
+cdef inline kind_t kind_of(const acc_t* _) noexcept nogil:
+    if acc_t is float:
+        return FLOAT32
+    elif acc_t is double:
+        return FLOAT64
+    elif acc_t is int8_t:
+        return INT8
+    elif acc_t is int16_t:
+        return INT16
+    elif acc_t is int32_t:
+        return INT32
+    elif acc_t is int64_t:
+        return INT64
+    elif acc_t is uint8_t:
+        return UINT8
+    elif acc_t is uint16_t:
+        return UINT16
+    elif acc_t is uint32_t:
+        return UINT32
+    else:
+        return UINT64
+
+
+cdef inline acc_t convert(const item_t* place, const acc_t* _) noexcept nogil:
+    cdef item_t value = place[0]
+    if item_t is float16_t:
+        if acc_t is int16_t:
+            return ordered_half(value.bits, 0x7C00)
+        else:
+            return <acc_t>float_of_float16(value.bits)
+    elif item_t is bfloat16_t:
+        if acc_t is int16_t:
+            return ordered_half(value.bits, 0x7F80)
+        else:
+            return <acc_t>float_of_bfloat16(value.bits)
+    else:
+        return <acc_t>value
+
+
+cdef void load_elements(
+    const item_t* src, Py_ssize_t stride, acc_t* dst, Py_ssize_t n
+) noexcept nogil:
+    """dst[j] = the element `stride` bytes behind the one before."""
+    cdef Py_ssize_t j
+    if stride == sizeof(item_t):
+        for j in range(n):
+            dst[j] = convert(&src[j], <const acc_t*>dst)
+    else:
+        for j in range(n):
+            dst[j] = convert(<const item_t*>(<const char*>src + j * stride), <const acc_t*>dst)
+
+
+cdef void load_limb(
+    const limbs_t* src, Py_ssize_t stride, int64_t* dst, Py_ssize_t n, limb_t limb
+) noexcept nogil:
+    """One half of each 64-bit integer: their sums are exact where one sum would overflow."""
+    cdef Py_ssize_t j
+    cdef limbs_t value
+    for j in range(n):
+        value = (<const limbs_t*>(<const char*>src + j * stride))[0]
+        dst[j] = <int64_t>(<uint64_t>value & 0xFFFFFFFFU) if limb == LOW else <int64_t>(value >> 32)
+
+
+cdef void load_row(
+    kind_t kind, limb_t limb, const char* src, Py_ssize_t stride, acc_t* dst, Py_ssize_t n
+) noexcept nogil:
+    """A run of elements of any dtype, as acc_t."""
+    if acc_t is int64_t:
+        if limb != WHOLE:
+            if kind == INT64:
+                load_limb(<const int64_t*>src, stride, dst, n, limb)
+            else:
+                load_limb(<const uint64_t*>src, stride, dst, n, limb)
+            return
+    # Each is loaded as itself; for sums halves as floats, integers as int64 or, if short, as int32.
+    if kind == FLOAT32:
+        if acc_t is float or acc_t is double:
+            load_elements(<const float*>src, stride, dst, n)
+    elif kind == FLOAT64:
+        if acc_t is double:
+            load_elements(<const double*>src, stride, dst, n)
+    elif kind == FLOAT16:
+        if acc_t is float or acc_t is double or acc_t is int16_t:
+            load_elements(<const float16_t*>src, stride, dst, n)
+    elif kind == BFLOAT16:
+        if acc_t is float or acc_t is double or acc_t is int16_t:
+            load_elements(<const bfloat16_t*>src, stride, dst, n)
+    elif kind == INT8:
+        if acc_t is int8_t or acc_t is int32_t or acc_t is int64_t:
+            load_elements(<const int8_t*>src, stride, dst, n)
+    elif kind == UINT8:
+        if acc_t is uint8_t or acc_t is int32_t or acc_t is int64_t:
+            load_elements(<const uint8_t*>src, stride, dst, n)
+    elif kind == INT16:
+        if acc_t is int16_t or acc_t is int32_t or acc_t is int64_t:
+            load_elements(<const int16_t*>src, stride, dst, n)
+    elif kind == UINT16:
+        if acc_t is uint16_t or acc_t is int32_t or acc_t is int64_t:
+            load_elements(<const uint16_t*>src, stride, dst, n)
+    elif kind == INT32:
+        if acc_t is int32_t or acc_t is int64_t:
+            load_elements(<const int32_t*>src, stride, dst, n)
+    elif kind == UINT32:
+        if acc_t is uint32_t or acc_t is int64_t:
+            load_elements(<const uint32_t*>src, stride, dst, n)
+    elif kind == INT64:
+        if acc_t is int64_t:
+            load_elements(<const int64_t*>src, stride, dst, n)
+    elif kind == UINT64:
+        if acc_t is uint64_t:
+            load_elements(<const uint64_t*>src, stride, dst, n)
+
+
+cdef inline float to_float(const acc_t* value) noexcept nogil:
+    """On the way to a half, which is rounded to once."""
+    if acc_t is double:
+        return float_rounded_to_odd(value[0])
+    else:
+        return <float>value[0]
+
+
+cdef inline void restore(const acc_t* value, item_t* place) noexcept nogil:
+    if item_t is float16_t:
+        if acc_t is int16_t:
+            place.bits = half_of_ordered(value[0])
+        else:
+            place.bits = float16_of_float(to_float(value))
+    elif item_t is bfloat16_t:
+        if acc_t is int16_t:
+            place.bits = half_of_ordered(value[0])
+        else:
+            place.bits = bfloat16_of_float(to_float(value))
+    else:
+        place[0] = <item_t>value[0]
+
+
+cdef void store_elements(
+    const acc_t* src, item_t* dst, Py_ssize_t stride, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t j
+    if stride == sizeof(item_t):
+        for j in range(n):
+            restore(&src[j], &dst[j])
+    else:
+        for j in range(n):
+            restore(&src[j], <item_t*>(<char*>dst + j * stride))
+
+
+cdef void store_row(
+    kind_t kind, const acc_t* src, char* dst, Py_ssize_t stride, Py_ssize_t n
+) noexcept nogil:
+    """A run of results, as elements of the array's dtype."""
+    if acc_t is float or acc_t is double:
+        if kind == FLOAT32:
+            store_elements(src, <float*>dst, stride, n)
+        elif kind == FLOAT64:
+            store_elements(src, <double*>dst, stride, n)
+        elif kind == FLOAT16:
+            store_elements(src, <float16_t*>dst, stride, n)
+        elif kind == BFLOAT16:
+            store_elements(src, <bfloat16_t*>dst, stride, n)
+    elif acc_t is int16_t:
+        if kind == FLOAT16:
+            store_elements(src, <float16_t*>dst, stride, n)
+        elif kind == BFLOAT16:
+            store_elements(src, <bfloat16_t*>dst, stride, n)
+        else:
+            store_elements(src, <int16_t*>dst, stride, n)
+    else:
+        store_elements(src, <acc_t*>dst, stride, n)
+
+
+cdef void store_means(
+    const int32_t* sums, const int32_t* counts, double rest, item_t* dst, Py_ssize_t stride,
+    Py_ssize_t n, double least, double most,
+) noexcept nogil:
+    """Averages of short integers, in double: its quotients are never taken for a tie wrongly.
+
+    Adding and taking away 1.5 * 2**52 rounds to an integer, half to even, in vector code.
+    """
+    cdef Py_ssize_t j
+    cdef double value, shift = 6755399441055744.0
+    cdef char* place = <char*>dst
+    for j in range(n):
+        value = sums[j] / (rest if counts == NULL else rest * counts[j])
+        if item_t is float or item_t is double:
+            (<item_t*>place)[0] = <item_t>value
+        elif item_t is float16_t:
+            (<item_t*>place).bits = float16_of_float(float_rounded_to_odd(value))
+        elif item_t is bfloat16_t:
+            (<item_t*>place).bits = bfloat16_of_float(float_rounded_to_odd(value))
+        else:
+            value = value + shift - shift
+            value = least if value < least else value
+            value = most if value > most else value
+            (<item_t*>place)[0] = <item_t><int64_t>value
+        place += stride
+
+
+cdef void store_small_means(
+    const int32_t* sums, float divisor, item_t* dst, Py_ssize_t n, float least, float most
+) noexcept nogil:
+    """The same for sums below 2**22, for which float serves, and one divisor."""
+    cdef Py_ssize_t j
+    cdef float value, shift = 12582912.0
+    for j in range(n):
+        value = <float>sums[j] / divisor
+        value = value + shift - shift
+        value = least if value < least else value
+        value = most if value > most else value
+        dst[j] = <item_t><int32_t>value
+
+
+cdef void store_mean_row(
+    kind_t kind, const int32_t* sums, const int32_t* counts, double rest, bint small,
+    char* dst, Py_ssize_t stride, Py_ssize_t n,
+) noexcept nogil:
+    small = small and counts == NULL and -1e6 < rest < 1e6
+    if kind == UINT8:
+        if small and stride == 1:
+            store_small_means(sums, <float>rest, <uint8_t*>dst, n, 0, 255)
+        else:
+            store_means(sums, counts, rest, <uint8_t*>dst, stride, n, 0, 255)
+    elif kind == INT8:
+        if small and stride == 1:
+            store_small_means(sums, <float>rest, <int8_t*>dst, n, -128, 127)
+        else:
+            store_means(sums, counts, rest, <int8_t*>dst, stride, n, -128, 127)
+    elif kind == UINT16:
+        if small and stride == 2:
+            store_small_means(sums, <float>rest, <uint16_t*>dst, n, 0, 65535)
+        else:
+            store_means(sums, counts, rest, <uint16_t*>dst, stride, n, 0, 65535)
+    elif kind == INT16:
+        if small and stride == 2:
+            store_small_means(sums, <float>rest, <int16_t*>dst, n, -32768, 32767)
+        else:
+            store_means(sums, counts, rest, <int16_t*>dst, stride, n, -32768, 32767)
+    elif kind == UINT32:
+        store_means(sums, counts, rest, <uint32_t*>dst, stride, n, 0, 4294967295.0)
+    elif kind == INT32:
+        store_means(sums, counts, rest, <int32_t*>dst, stride, n, -2147483648.0, 2147483647.0)
+    elif kind == UINT64:
+        store_means(sums, counts, rest, <uint64_t*>dst, stride, n, 0, INFINITY)
+    elif kind == INT64:
+        store_means(sums, counts, rest, <int64_t*>dst, stride, n, -INFINITY, INFINITY)
+    elif kind == FLOAT32:
+        store_means(sums, counts, rest, <float*>dst, stride, n, 0, 0)
+    elif kind == FLOAT64:
+        store_means(sums, counts, rest, <double*>dst, stride, n, 0, 0)
+    elif kind == FLOAT16:
+        store_means(sums, counts, rest, <float16_t*>dst, stride, n, 0, 0)
+    else:
+        store_means(sums, counts, rest, <bfloat16_t*>dst, stride, n, 0, 0)
+
+
+cdef void store_quotient(
+    kind_t kind, int64_t high, int64_t low, int64_t divisor, char* dst
+) noexcept nogil:
+    """(high * 2**32 + low) / divisor, rounded once; an integer to even at halves, and saturated."""
+    cdef uint64_t top, quotient, rest
+    cdef uint64_t by = <uint64_t>divisor if divisor > 0 else 0 - <uint64_t>divisor
+    cdef uint32_t bottom
+    cdef bint negative, beyond = False  # what 64 bits hold
+    cdef int bit
+    cdef double value
+    high += low >> 32
+    low &= 0xFFFFFFFFU
+    negative = high < 0
+    if negative:  # the magnitude of both limbs together
+        low = -low & 0xFFFFFFFFU
+        high = -high - (low != 0)
+    negative ^= divisor < 0
+    top = <uint64_t>high
+    bottom = <uint32_t>low
+    if top < 0x80000000U:
+        rest = (top << 32) + bottom
+        quotient = rest // by
+        rest = rest % by
+    else:
+        quotient = top // by
+        rest = top % by
+        beyond = quotient >> 32 != 0
+        value = <double>quotient * 4294967296.0
+        for bit in range(31, -1, -1):  # schoolbook division: no 128-bit integers needed
+            rest = (rest << 1) + ((bottom >> bit) & 1)
+            quotient <<= 1
+            if rest >= by:
+                rest -= by
+                quotient += 1
+    if kind == FLOAT32 or kind == FLOAT64 or kind == FLOAT16 or kind == BFLOAT16:
+        if beyond:
+            value += <double>(quotient & 0xFFFFFFFFU)
+        else:
+            value = <double>quotient
+            if quotient < <uint64_t>1 << 53:
+                value += <double>rest / <double>by
+        value = -value if negative else value
+        store_row(kind, &value, dst, 0, 1)
+        return
+    if rest > by - rest or (rest == by - rest and quotient & 1):
+        quotient += 1
+        beyond = beyond or quotient == 0
+    store_integer(kind, quotient, negative, beyond, dst)
+
+
+cdef inline void store_integer(
+    kind_t kind, uint64_t magnitude, bint negative, bint beyond, char* dst
+) noexcept nogil:
+    """The integer nearest to a signed magnitude."""
+    cdef int bits = 64
+    cdef bint signed_kind = kind == INT8 or kind == INT16 or kind == INT32 or kind == INT64
+    cdef uint64_t most
+    if kind == INT8 or kind == UINT8:
+        bits = 8
+    elif kind == INT16 or kind == UINT16:
+        bits = 16
+    elif kind == INT32 or kind == UINT32:
+        bits = 32
+    most = <uint64_t>0xFFFFFFFFFFFFFFFFU >> (64 - bits)
+    if signed_kind:
+        most = (most >> 1) + negative
+    elif negative:
+        most = 0
+    if beyond or magnitude > most:
+        magnitude = most
+    if negative:
+        magnitude = -magnitude
+    if bits == 8:
+        (<uint8_t*>dst)[0] = <uint8_t>magnitude
+    elif bits == 16:
+        (<uint16_t*>dst)[0] = <uint16_t>magnitude
+    elif bits == 32:
+        (<uint32_t*>dst)[0] = <uint32_t>magnitude
+    else:
+        (<uint64_t*>dst)[0] = magnitude

@@ -1,0 +1,395 @@
+/* Merging rows of floats, element by element: their maxima, in which NaN wins, and their sums.
+ *
+ * Written with vectors because no compiler at hand keeps a maximum with NaN in vector code:
+ * nested in a second one, or behind a test of the operation, gcc 12 makes branches of it.
+ * x86's `max` returns its second operand for NaN and for equals, so that one of max(a, b) and
+ * max(b, a) is NaN wherever a or b is; where they differ otherwise, they are zeros. Their bits,
+ * or-ed, are the maximum: three operations, no branch, the same bits at every width.
+ *
+ * Each function takes n outputs; dst may be one of the sources. The last vector of a row that
+ * no whole number of vectors fills is computed first and stored last, over its neighbour.
+ */
+#ifndef POOLTK_ROWS_H
+#define POOLTK_ROWS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Fetch so many bytes into the L2 cache: asked for while a tile is computed, the next is there. */
+static inline void prefetch(const char *address, ptrdiff_t bytes)
+{
+#if defined(__GNUC__)
+    for (ptrdiff_t i = 0; i < bytes; i += 64)
+        __builtin_prefetch(address + i, 0, 2);
+#else
+    (void)address, (void)bytes;
+#endif
+}
+
+static inline float scalar_max_float(float a, float b)
+{
+    float first = a > b ? a : b, second = b > a ? b : a;
+    uint32_t first_bits, second_bits;
+    memcpy(&first_bits, &first, sizeof first);
+    memcpy(&second_bits, &second, sizeof second);
+    first_bits |= second_bits;
+    memcpy(&first, &first_bits, sizeof first);
+    return first;
+}
+
+static inline double scalar_max_double(double a, double b)
+{
+    double first = a > b ? a : b, second = b > a ? b : a;
+    uint64_t first_bits, second_bits;
+    memcpy(&first_bits, &first, sizeof first);
+    memcpy(&second_bits, &second, sizeof second);
+    first_bits |= second_bits;
+    memcpy(&first, &first_bits, sizeof first);
+    return first;
+}
+
+#define scalar_sum_float(a, b) ((a) + (b))
+#define scalar_sum_double(a, b) ((a) + (b))
+
+/* For each type: a vector, its width, and from two neighbouring vectors the elements at even and
+ * at odd places, in an order that `sorted` mends. */
+#if defined(__AVX2__)
+#include <immintrin.h>
+#define VECTOR_float __m256
+#define WIDTH_float 8
+#define load_float _mm256_loadu_ps
+#define store_float _mm256_storeu_ps
+#define max_float(a, b) _mm256_or_ps(_mm256_max_ps(a, b), _mm256_max_ps(b, a))
+#define sum_float(a, b) _mm256_add_ps(a, b)
+#define even_float(a, b) _mm256_shuffle_ps(a, b, 0x88)
+#define odd_float(a, b) _mm256_shuffle_ps(a, b, 0xDD)
+#define sorted_float(a) _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(a), 0xD8))
+#define KEYS_float __m256i
+#define load_keys_float(p) _mm256_loadu_si256((const __m256i *)(p))
+#define store_keys_float(p, k) _mm256_storeu_si256((__m256i *)(p), k)
+#define all_keys_float(k) _mm256_set1_epi32(k)
+#define beats_float(b, a) \
+    _mm256_and_ps(_mm256_cmp_ps(a, b, _CMP_NGE_UQ), _mm256_cmp_ps(a, a, _CMP_ORD_Q))
+#define smaller_key_float(k, l) _mm256_castsi256_ps(_mm256_cmpgt_epi32(l, k))
+#define and_float(a, b) _mm256_and_ps(a, b)
+#define or_float(a, b) _mm256_or_ps(a, b)
+#define and_not_float(a, b) _mm256_andnot_ps(b, a)
+#define choose_float(mask, b, a) _mm256_blendv_ps(a, b, mask)
+#define choose_keys_float(mask, l, k) _mm256_blendv_epi8(k, l, _mm256_castps_si256(mask))
+#define VECTOR_double __m256d
+#define WIDTH_double 4
+#define load_double _mm256_loadu_pd
+#define store_double _mm256_storeu_pd
+#define max_double(a, b) _mm256_or_pd(_mm256_max_pd(a, b), _mm256_max_pd(b, a))
+#define sum_double(a, b) _mm256_add_pd(a, b)
+#define even_double(a, b) _mm256_unpacklo_pd(a, b)
+#define odd_double(a, b) _mm256_unpackhi_pd(a, b)
+#define sorted_double(a) _mm256_permute4x64_pd(a, 0xD8)
+#define KEYS_double __m256d
+#define load_keys_double _mm256_loadu_pd
+#define store_keys_double _mm256_storeu_pd
+#define all_keys_double(k) _mm256_set1_pd(k)
+#define beats_double(b, a) \
+    _mm256_and_pd(_mm256_cmp_pd(a, b, _CMP_NGE_UQ), _mm256_cmp_pd(a, a, _CMP_ORD_Q))
+#define smaller_key_double(k, l) _mm256_cmp_pd(k, l, _CMP_LT_OQ)
+#define and_double(a, b) _mm256_and_pd(a, b)
+#define or_double(a, b) _mm256_or_pd(a, b)
+#define and_not_double(a, b) _mm256_andnot_pd(b, a)
+#define choose_double(mask, b, a) _mm256_blendv_pd(a, b, mask)
+#define choose_keys_double choose_double
+#elif defined(__SSE2__) || defined(_M_X64)
+#include <emmintrin.h>
+#define VECTOR_float __m128
+#define WIDTH_float 4
+#define load_float _mm_loadu_ps
+#define store_float _mm_storeu_ps
+#define max_float(a, b) _mm_or_ps(_mm_max_ps(a, b), _mm_max_ps(b, a))
+#define sum_float(a, b) _mm_add_ps(a, b)
+#define even_float(a, b) _mm_shuffle_ps(a, b, 0x88)
+#define odd_float(a, b) _mm_shuffle_ps(a, b, 0xDD)
+#define sorted_float(a) (a)
+#define KEYS_float __m128i
+#define load_keys_float(p) _mm_loadu_si128((const __m128i *)(p))
+#define store_keys_float(p, k) _mm_storeu_si128((__m128i *)(p), k)
+#define all_keys_float(k) _mm_set1_epi32(k)
+#define beats_float(b, a) _mm_and_ps(_mm_cmpnge_ps(a, b), _mm_cmpord_ps(a, a))
+#define smaller_key_float(k, l) _mm_castsi128_ps(_mm_cmpgt_epi32(l, k))
+#define and_float(a, b) _mm_and_ps(a, b)
+#define or_float(a, b) _mm_or_ps(a, b)
+#define and_not_float(a, b) _mm_andnot_ps(b, a)
+#define choose_float(mask, b, a) _mm_or_ps(_mm_and_ps(mask, b), _mm_andnot_ps(mask, a))
+#define choose_keys_float(mask, l, k) \
+    _mm_castps_si128(choose_float(mask, _mm_castsi128_ps(l), _mm_castsi128_ps(k)))
+#define VECTOR_double __m128d
+#define WIDTH_double 2
+#define load_double _mm_loadu_pd
+#define store_double _mm_storeu_pd
+#define max_double(a, b) _mm_or_pd(_mm_max_pd(a, b), _mm_max_pd(b, a))
+#define sum_double(a, b) _mm_add_pd(a, b)
+#define even_double(a, b) _mm_unpacklo_pd(a, b)
+#define odd_double(a, b) _mm_unpackhi_pd(a, b)
+#define sorted_double(a) (a)
+#define KEYS_double __m128d
+#define load_keys_double _mm_loadu_pd
+#define store_keys_double _mm_storeu_pd
+#define all_keys_double(k) _mm_set1_pd(k)
+#define beats_double(b, a) _mm_and_pd(_mm_cmpnge_pd(a, b), _mm_cmpord_pd(a, a))
+#define smaller_key_double(k, l) _mm_cmplt_pd(k, l)
+#define and_double(a, b) _mm_and_pd(a, b)
+#define or_double(a, b) _mm_or_pd(a, b)
+#define and_not_double(a, b) _mm_andnot_pd(b, a)
+#define choose_double(mask, b, a) _mm_or_pd(_mm_and_pd(mask, b), _mm_andnot_pd(mask, a))
+#define choose_keys_double choose_double
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#define VECTOR_float float32x4_t
+#define WIDTH_float 4
+#define load_float vld1q_f32
+#define store_float vst1q_f32
+#define max_float(a, b) vmaxq_f32(a, b)
+#define sum_float(a, b) vaddq_f32(a, b)
+#define even_float(a, b) vuzp1q_f32(a, b)
+#define odd_float(a, b) vuzp2q_f32(a, b)
+#define sorted_float(a) (a)
+#define VECTOR_double float64x2_t
+#define WIDTH_double 2
+#define load_double vld1q_f64
+#define store_double vst1q_f64
+#define max_double(a, b) vmaxq_f64(a, b)
+#define sum_double(a, b) vaddq_f64(a, b)
+#define even_double(a, b) vuzp1q_f64(a, b)
+#define odd_double(a, b) vuzp2q_f64(a, b)
+#define sorted_double(a) (a)
+#else /* vectors of one element; even_ and odd_ take the first and the second of a pair */
+#define VECTOR_float float
+#define WIDTH_float 1
+#define load_float(p) (*(p))
+#define store_float(p, a) (*(p) = (a))
+#define max_float scalar_max_float
+#define sum_float scalar_sum_float
+#define even_float(a, b) (a)
+#define odd_float(a, b) (b)
+#define sorted_float(a) (a)
+#define VECTOR_double double
+#define WIDTH_double 1
+#define load_double(p) (*(p))
+#define store_double(p, a) (*(p) = (a))
+#define max_double scalar_max_double
+#define sum_double scalar_sum_double
+#define even_double(a, b) (a)
+#define odd_double(a, b) (b)
+#define sorted_double(a) (a)
+#endif
+
+/* dst[j] = VALUE at j, in vectors; SCALAR for rows shorter than one. */
+#define FOR_ROW(T, VALUE, SCALAR)                                   \
+    do {                                                            \
+        ptrdiff_t j = 0, last = n - WIDTH_##T;                      \
+        if (last >= 0) {                                            \
+            VECTOR_##T tail;                                        \
+            j = last;                                               \
+            tail = VALUE;                                           \
+            for (j = 0; j < last; j += WIDTH_##T)                   \
+                store_##T(dst + j, VALUE);                          \
+            store_##T(dst + last, tail);                            \
+        } else {                                                    \
+            for (; j < n; j++)                                      \
+                dst[j] = SCALAR;                                    \
+        }                                                           \
+    } while (0)
+
+#define DEFINE_ROWS(OP, T)                                                                        \
+    static void OP##2_##T(const T *a, const T *b, T *dst, ptrdiff_t n)                            \
+    {                                                                                             \
+        FOR_ROW(T, OP##_##T(load_##T(a + j), load_##T(b + j)), scalar_##OP##_##T(a[j], b[j]));    \
+    }                                                                                             \
+    static void OP##3_##T(const T *a, const T *b, const T *c, T *dst, ptrdiff_t n)                \
+    {                                                                                             \
+        FOR_ROW(T,                                                                                \
+                OP##_##T(OP##_##T(load_##T(a + j), load_##T(b + j)), load_##T(c + j)),            \
+                scalar_##OP##_##T(scalar_##OP##_##T(a[j], b[j]), c[j]));                          \
+    }                                                                                             \
+    static void OP##4_##T(const T *a, const T *b, const T *c, const T *d, T *dst, ptrdiff_t n)    \
+    {                                                                                             \
+        FOR_ROW(T,                                                                                \
+                OP##_##T(OP##_##T(load_##T(a + j), load_##T(b + j)),                              \
+                         OP##_##T(load_##T(c + j), load_##T(d + j))),                             \
+                scalar_##OP##_##T(scalar_##OP##_##T(a[j], b[j]), scalar_##OP##_##T(c[j], d[j]))); \
+    }                                                                                             \
+    /* windows of 2 and of 3 along one row, stride 2; dst is not the source */                    \
+    static void OP##_pairs_##T(const T *a, T *dst, ptrdiff_t n)                                   \
+    {                                                                                             \
+        FOR_ROW(T, sorted_##T(OP##_##T(EVEN(T, a + 2 * j), ODD(T, a + 2 * j))),                   \
+                scalar_##OP##_##T(a[2 * j], a[2 * j + 1]));                                       \
+    }                                                                                             \
+    static void OP##_triples_##T(const T *a, T *dst, ptrdiff_t n)                                 \
+    {                                                                                             \
+        FOR_ROW(T,                                                                                \
+                sorted_##T(OP##_##T(OP##_##T(EVEN(T, a + 2 * j), ODD(T, a + 2 * j)),              \
+                                    EVEN(T, a + 2 * j + 2))),                                     \
+                scalar_##OP##_##T(scalar_##OP##_##T(a[2 * j], a[2 * j + 1]), a[2 * j + 2]));      \
+    }
+
+#define EVEN(T, p) even_##T(load_##T(p), load_##T((p) + WIDTH_##T))
+#define ODD(T, p) odd_##T(load_##T(p), load_##T((p) + WIDTH_##T))
+
+/* Winners: values, and with each the key of the tap that it came from. Of equal values, and among
+ * NaNs, the smaller key wins. Keys are as wide as the values: int32, or integers held in double. */
+#define scalar_beats(b, a) (!((a) >= (b)) && (a) == (a))
+#define scalar_wins(b, l, a, k) (scalar_beats(b, a) || (!scalar_beats(a, b) && (l) < (k)))
+
+#if defined(KEYS_float)
+#define DEFINE_WINNERS(T, K)                                                                      \
+    /* a row of later taps, all of one key, challenges the winners so far */                      \
+    static void challenge_##T(T *a, K *keys, const T *b, K key, ptrdiff_t n)                      \
+    {                                                                                             \
+        ptrdiff_t j = 0;                                                                          \
+        for (; j + WIDTH_##T <= n; j += WIDTH_##T) {                                              \
+            VECTOR_##T x = load_##T(a + j), y = load_##T(b + j), wins = beats_##T(y, x);          \
+            KEYS_##T k = load_keys_##T(keys + j);                                                 \
+            store_##T(a + j, choose_##T(wins, y, x));                                             \
+            store_keys_##T(keys + j, choose_keys_##T(wins, all_keys_##T(key), k));                \
+        }                                                                                         \
+        scalar_challenge_##T(a + j, keys + j, b + j, key, n - j);                                 \
+    }                                                                                             \
+    static void winners_##T(const T *a, const K *keys_a, const T *b, const K *keys_b,             \
+                            T *dst, K *keys, ptrdiff_t n)                                         \
+    {                                                                                             \
+        ptrdiff_t j = 0;                                                                          \
+        for (; j + WIDTH_##T <= n; j += WIDTH_##T) {                                              \
+            VECTOR_##T x = load_##T(a + j), y = load_##T(b + j);                                  \
+            KEYS_##T k = load_keys_##T(keys_a + j), l = load_keys_##T(keys_b + j);                \
+            VECTOR_##T tie_wins = and_not_##T(smaller_key_##T(l, k), beats_##T(x, y));            \
+            VECTOR_##T wins = or_##T(beats_##T(y, x), tie_wins);                                  \
+            store_##T(dst + j, choose_##T(wins, y, x));                                           \
+            store_keys_##T(keys + j, choose_keys_##T(wins, l, k));                                \
+        }                                                                                         \
+        scalar_winners_##T(a + j, keys_a + j, b + j, keys_b + j, dst + j, keys + j, n - j);       \
+    }
+#else
+#define DEFINE_WINNERS(T, K)
+#define challenge_float scalar_challenge_float
+#define winners_float scalar_winners_float
+#define challenge_double scalar_challenge_double
+#define winners_double scalar_winners_double
+#endif
+
+#define DEFINE_SCALAR_WINNERS(T, K)                                                               \
+    static void scalar_challenge_##T(T *a, K *keys, const T *b, K key, ptrdiff_t n)               \
+    {                                                                                             \
+        for (ptrdiff_t j = 0; j < n; j++)                                                         \
+            if (scalar_beats(b[j], a[j])) {                                                       \
+                a[j] = b[j];                                                                      \
+                keys[j] = key;                                                                    \
+            }                                                                                     \
+    }                                                                                             \
+    static void scalar_winners_##T(const T *a, const K *keys_a, const T *b, const K *keys_b,      \
+                                   T *dst, K *keys, ptrdiff_t n)                                  \
+    {                                                                                             \
+        for (ptrdiff_t j = 0; j < n; j++) {                                                       \
+            int wins = scalar_wins(b[j], keys_b[j], a[j], keys_a[j]);                             \
+            dst[j] = wins ? b[j] : a[j];                                                          \
+            keys[j] = wins ? keys_b[j] : keys_a[j];                                               \
+        }                                                                                         \
+    }
+
+/* One value of a run of 16 to 63: LANES partial results, which the run's rest joins, then halves
+ * of them until there are four. What is merged with what does not depend on the vectors' width. */
+#define LANES 16
+#define VECTORS(T) (LANES / WIDTH_##T)
+
+#if defined(__AVX2__)
+static const int32_t lane_masks[2 * LANES] = {
+    -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+#define MASK_FLOAT(n, i) \
+    _mm256_loadu_si256((const __m256i *)(lane_masks + LANES - (n) + 8 * (i)))
+#define MASK_DOUBLE(n, i) \
+    _mm256_cvtepi32_epi64(_mm_loadu_si128((const __m128i *)(lane_masks + LANES - (n) + 4 * (i))))
+#define join_float(OP, lanes, row, n)                                                             \
+    for (int i = 0; i < 2; i++) {                                                                 \
+        __m256i mask = MASK_FLOAT(n, i);                                                          \
+        lanes[i] = _mm256_blendv_ps(                                                              \
+            lanes[i], OP##_float(lanes[i], _mm256_maskload_ps((row) + 8 * i, mask)),              \
+            _mm256_castsi256_ps(mask));                                                           \
+    }
+#define join_double(OP, lanes, row, n)                                                            \
+    for (int i = 0; i < 4; i++) {                                                                 \
+        __m256i mask = MASK_DOUBLE(n, i);                                                         \
+        lanes[i] = _mm256_blendv_pd(                                                              \
+            lanes[i], OP##_double(lanes[i], _mm256_maskload_pd((row) + 4 * i, mask)),             \
+            _mm256_castsi256_pd(mask));                                                           \
+    }
+#else
+#define JOIN(OP, T, lanes, row, n)                                                                \
+    do {                                                                                          \
+        T joined[LANES];                                                                          \
+        for (int i = 0; i < VECTORS(T); i++)                                                      \
+            store_##T(joined + i * WIDTH_##T, lanes[i]);                                          \
+        for (ptrdiff_t i = 0; i < (n); i++)                                                       \
+            joined[i] = scalar_##OP##_##T(joined[i], (row)[i]);                                   \
+        for (int i = 0; i < VECTORS(T); i++)                                                      \
+            lanes[i] = load_##T(joined + i * WIDTH_##T);                                          \
+    } while (0);
+#define join_float(OP, lanes, row, n) JOIN(OP, float, lanes, row, n)
+#define join_double(OP, lanes, row, n) JOIN(OP, double, lanes, row, n)
+#endif
+
+#define DEFINE_RUN(OP, T)                                                                         \
+    static inline T OP##_run_##T(const T *row, ptrdiff_t n)                                       \
+    {                                                                                             \
+        VECTOR_##T lanes[VECTORS(T)], more[VECTORS(T)];                                           \
+        T left[LANES];                                                                            \
+        ptrdiff_t rest = n % LANES;                                                               \
+        for (int i = 0; i < VECTORS(T); i++)                                                      \
+            lanes[i] = load_##T(row + i * WIDTH_##T);                                             \
+        if (n >= 2 * LANES)                                                                       \
+            for (int i = 0; i < VECTORS(T); i++)                                                  \
+                lanes[i] = OP##_##T(lanes[i], load_##T(row + LANES + i * WIDTH_##T));             \
+        if (n >= 3 * LANES) {                                                                     \
+            for (int i = 0; i < VECTORS(T); i++)                                                  \
+                more[i] = load_##T(row + 2 * LANES + i * WIDTH_##T);                              \
+            if (rest) {                                                                           \
+                join_##T(OP, more, row + n - rest, rest)                                          \
+            }                                                                                     \
+            for (int i = 0; i < VECTORS(T); i++)                                                  \
+                lanes[i] = OP##_##T(lanes[i], more[i]);                                           \
+        } else if (rest) {                                                                        \
+            join_##T(OP, lanes, row + n - rest, rest)                                             \
+        }                                                                                         \
+        for (int half = VECTORS(T) / 2; half > 0 && half * WIDTH_##T >= 4; half /= 2)             \
+            for (int i = 0; i < half; i++)                                                        \
+                lanes[i] = OP##_##T(lanes[i], lanes[i + half]);                                   \
+        for (int i = 0; i < VECTORS(T) && i * WIDTH_##T < 8; i++)                                 \
+            store_##T(left + i * WIDTH_##T, lanes[i]);                                            \
+        if (WIDTH_##T == 8)                                                                       \
+            for (int i = 0; i < 4; i++)                                                           \
+                left[i] = scalar_##OP##_##T(left[i], left[i + 4]);                                \
+        return scalar_##OP##_##T(scalar_##OP##_##T(left[0], left[2]),                             \
+                                 scalar_##OP##_##T(left[1], left[3]));                            \
+    }                                                                                             \
+    /* the same for runs `step` elements apart */                                                 \
+    static void OP##_runs_##T(const T *row, ptrdiff_t step, ptrdiff_t n, T *dst, ptrdiff_t count) \
+    {                                                                                             \
+        for (ptrdiff_t i = 0; i < count; i++, row += step) {                                      \
+            prefetch((const char *)row + 4096, n * (ptrdiff_t)sizeof(T));                         \
+            dst[i] = OP##_run_##T(row, n);                                                        \
+        }                                                                                         \
+    }
+
+DEFINE_RUN(max, float)
+DEFINE_RUN(sum, float)
+DEFINE_RUN(max, double)
+DEFINE_RUN(sum, double)
+
+DEFINE_SCALAR_WINNERS(float, int32_t)
+DEFINE_SCALAR_WINNERS(double, double)
+DEFINE_WINNERS(float, int32_t)
+DEFINE_WINNERS(double, double)
+
+DEFINE_ROWS(max, float)
+DEFINE_ROWS(sum, float)
+DEFINE_ROWS(max, double)
+DEFINE_ROWS(sum, double)
+
+#endif

@@ -1,0 +1,361 @@
+# What the kernels are made of: operations on rows of contiguous memory, which compilers turn
+# into vector code at every ISA level. `op` does not change within a row, so its test leaves the
+# loops. Sums are balanced trees, so that errors grow with the logarithm of a window's size, and
+# of one shape whatever the vector width, so that every level gives the same bits.
+
+cdef enum:
+    MAX = 0
+    SUM = 1
+
+
+cdef extern from "_rows.h" nogil:
+    void prefetch(const char* address, Py_ssize_t bytes)
+    const int LANES  # partial results of a row that is reduced to one value
+    float max_run_float(const float* row, Py_ssize_t n)
+    float sum_run_float(const float* row, Py_ssize_t n)
+    double max_run_double(const double* row, Py_ssize_t n)
+    double sum_run_double(const double* row, Py_ssize_t n)
+    void max_runs_float(
+        const float* row, Py_ssize_t step, Py_ssize_t n, float* dst, Py_ssize_t count
+    )
+    void sum_runs_float(
+        const float* row, Py_ssize_t step, Py_ssize_t n, float* dst, Py_ssize_t count
+    )
+    void max_runs_double(
+        const double* row, Py_ssize_t step, Py_ssize_t n, double* dst, Py_ssize_t count
+    )
+    void sum_runs_double(
+        const double* row, Py_ssize_t step, Py_ssize_t n, double* dst, Py_ssize_t count
+    )
+    float scalar_max_float(float a, float b)
+    double scalar_max_double(double a, double b)
+    void max2_float(const float* a, const float* b, float* dst, Py_ssize_t n)
+    void max3_float(const float* a, const float* b, const float* c, float* dst, Py_ssize_t n)
+    void max4_float(
+        const float* a, const float* b, const float* c, const float* d, float* dst, Py_ssize_t n
+    )
+    void max_pairs_float(const float* a, float* dst, Py_ssize_t n)
+    void max_triples_float(const float* a, float* dst, Py_ssize_t n)
+    void sum2_float(const float* a, const float* b, float* dst, Py_ssize_t n)
+    void sum3_float(const float* a, const float* b, const float* c, float* dst, Py_ssize_t n)
+    void sum4_float(
+        const float* a, const float* b, const float* c, const float* d, float* dst, Py_ssize_t n
+    )
+    void sum_pairs_float(const float* a, float* dst, Py_ssize_t n)
+    void sum_triples_float(const float* a, float* dst, Py_ssize_t n)
+    void max2_double(const double* a, const double* b, double* dst, Py_ssize_t n)
+    void max3_double(const double* a, const double* b, const double* c, double* dst, Py_ssize_t n)
+    void max4_double(
+        const double* a, const double* b, const double* c, const double* d, double* dst,
+        Py_ssize_t n,
+    )
+    void max_pairs_double(const double* a, double* dst, Py_ssize_t n)
+    void max_triples_double(const double* a, double* dst, Py_ssize_t n)
+    void sum2_double(const double* a, const double* b, double* dst, Py_ssize_t n)
+    void sum3_double(const double* a, const double* b, const double* c, double* dst, Py_ssize_t n)
+    void sum4_double(
+        const double* a, const double* b, const double* c, const double* d, double* dst,
+        Py_ssize_t n,
+    )
+    void sum_pairs_double(const double* a, double* dst, Py_ssize_t n)
+    void sum_triples_double(const double* a, double* dst, Py_ssize_t n)
+
+
+cdef inline acc_t merge(int op, acc_t a, acc_t b) noexcept nogil:
+    """The larger, or NaN if either is; or the sum."""
+    if op == SUM:
+        return <acc_t>(a + b)
+    if acc_t is float:
+        return scalar_max_float(a, b)
+    elif acc_t is double:
+        return scalar_max_double(a, b)
+    else:
+        return a if a > b else b
+
+
+cdef inline void fill(acc_t* dst, acc_t value, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(n):
+        dst[j] = value
+
+
+cdef inline void copy(const acc_t* a, acc_t* dst, Py_ssize_t n) noexcept nogil:
+    memcpy(dst, a, n * sizeof(acc_t))
+
+
+cdef inline void merge2(
+    int op, const acc_t* a, const acc_t* b, acc_t* dst, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t j
+    if acc_t is float:
+        if op == MAX:
+            max2_float(a, b, dst, n)
+        else:
+            sum2_float(a, b, dst, n)
+    elif acc_t is double:
+        if op == MAX:
+            max2_double(a, b, dst, n)
+        else:
+            sum2_double(a, b, dst, n)
+    elif op == MAX:
+        for j in range(n):
+            dst[j] = merge(MAX, a[j], b[j])
+    else:
+        for j in range(n):
+            dst[j] = merge(SUM, a[j], b[j])
+
+
+cdef inline void merge3(
+    int op, const acc_t* a, const acc_t* b, const acc_t* c, acc_t* dst, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t j
+    if acc_t is float:
+        if op == MAX:
+            max3_float(a, b, c, dst, n)
+        else:
+            sum3_float(a, b, c, dst, n)
+    elif acc_t is double:
+        if op == MAX:
+            max3_double(a, b, c, dst, n)
+        else:
+            sum3_double(a, b, c, dst, n)
+    elif op == MAX:
+        for j in range(n):
+            dst[j] = merge(MAX, merge(MAX, a[j], b[j]), c[j])
+    else:
+        for j in range(n):
+            dst[j] = merge(SUM, merge(SUM, a[j], b[j]), c[j])
+
+
+cdef inline void merge4(
+    int op, const acc_t* a, const acc_t* b, const acc_t* c, const acc_t* d, acc_t* dst, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t j
+    if acc_t is float:
+        if op == MAX:
+            max4_float(a, b, c, d, dst, n)
+        else:
+            sum4_float(a, b, c, d, dst, n)
+    elif acc_t is double:
+        if op == MAX:
+            max4_double(a, b, c, d, dst, n)
+        else:
+            sum4_double(a, b, c, d, dst, n)
+    elif op == MAX:
+        for j in range(n):
+            dst[j] = merge(MAX, merge(MAX, a[j], b[j]), merge(MAX, c[j], d[j]))
+    else:
+        for j in range(n):
+            dst[j] = merge(SUM, merge(SUM, a[j], b[j]), merge(SUM, c[j], d[j]))
+
+
+cdef inline void merge_up_to_4(
+    int op, const acc_t** rows, Py_ssize_t count, acc_t* dst, Py_ssize_t n
+) noexcept nogil:
+    if count == 1:
+        copy(rows[0], dst, n)
+    elif count == 2:
+        merge2(op, rows[0], rows[1], dst, n)
+    elif count == 3:
+        merge3(op, rows[0], rows[1], rows[2], dst, n)
+    else:
+        merge4(op, rows[0], rows[1], rows[2], rows[3], dst, n)
+
+
+cdef inline void pairs(int op, const acc_t* a, acc_t* dst, Py_ssize_t n) noexcept nogil:
+    """Windows of 2, stride 2."""
+    cdef Py_ssize_t j
+    if acc_t is float:
+        if op == MAX:
+            max_pairs_float(a, dst, n)
+        else:
+            sum_pairs_float(a, dst, n)
+    elif acc_t is double:
+        if op == MAX:
+            max_pairs_double(a, dst, n)
+        else:
+            sum_pairs_double(a, dst, n)
+    elif op == MAX:
+        for j in range(n):
+            dst[j] = merge(MAX, a[2 * j], a[2 * j + 1])
+    else:
+        for j in range(n):
+            dst[j] = merge(SUM, a[2 * j], a[2 * j + 1])
+
+
+cdef inline void triples(int op, const acc_t* a, acc_t* dst, Py_ssize_t n) noexcept nogil:
+    """Windows of 3, stride 2."""
+    cdef Py_ssize_t j
+    if acc_t is float:
+        if op == MAX:
+            max_triples_float(a, dst, n)
+        else:
+            sum_triples_float(a, dst, n)
+    elif acc_t is double:
+        if op == MAX:
+            max_triples_double(a, dst, n)
+        else:
+            sum_triples_double(a, dst, n)
+    elif op == MAX:
+        for j in range(n):
+            dst[j] = merge(MAX, merge(MAX, a[2 * j], a[2 * j + 1]), a[2 * j + 2])
+    else:
+        for j in range(n):
+            dst[j] = merge(SUM, merge(SUM, a[2 * j], a[2 * j + 1]), a[2 * j + 2])
+
+
+cdef void slide(
+    int op, const acc_t* src, acc_t* dst, acc_t* even, acc_t* odd,
+    Py_ssize_t n, Py_ssize_t shift, Py_ssize_t width,
+) noexcept nogil:
+    """dst[j] = src[j] op src[j + shift] op ..., `width` taps each, by doubling.
+
+    Windows of 1, 2, 4, ... taps are built from each other, alternately in `even` and `odd`, each
+    of n + (width - 1) * shift elements. A maximum is two overlapping windows; a sum adds
+    up the windows that the binary digits of its width name.
+    """
+    cdef Py_ssize_t done = 1, reach, covered = 0
+    cdef const acc_t* window = src
+    cdef const acc_t* partial = NULL
+    cdef acc_t* wider
+    if width == 1:
+        copy(src, dst, n)
+        return
+    if width == 2:
+        merge2(op, src, src + shift, dst, n)
+        return
+    if width == 3:
+        merge3(op, src, src + shift, src + 2 * shift, dst, n)
+        return
+    reach = n + (width - 1) * shift  # of `window`, whose taps number `done`
+    while True:
+        if op == SUM and width & done:
+            if partial != NULL:
+                merge2(op, partial, window + covered * shift, dst, n)
+                partial = dst
+            elif window == src:
+                partial = src
+            elif 2 * done <= width:
+                copy(window, dst, n)
+                partial = dst
+            covered += done
+        if 2 * done > width:
+            break
+        reach -= done * shift
+        wider = odd if window == even else even
+        if 2 * done == width:
+            wider = dst
+        merge2(op, window, window + done * shift, wider, reach)
+        window = wider
+        done *= 2
+    if op == MAX and done < width:
+        merge2(op, window, window + (width - done) * shift, dst, n)
+
+
+cdef void every(
+    const acc_t* src, acc_t* dst, Py_ssize_t n, Py_ssize_t stride, Py_ssize_t run
+) noexcept nogil:
+    """Keep `run` elements of every `stride * run`, n times."""
+    cdef Py_ssize_t j, i
+    if run == 1:
+        if stride == 2:
+            for j in range(n):
+                dst[j] = src[2 * j]
+        else:
+            for j in range(n):
+                dst[j] = src[stride * j]
+    else:
+        for j in range(n):
+            for i in range(run):
+                dst[j * run + i] = src[j * stride * run + i]
+
+
+cdef acc_t reduce_run(int op, const acc_t* row, Py_ssize_t n, acc_t identity) noexcept nogil:
+    """One value from n contiguous ones: a balanced tree over vectors of LANES, then over lanes."""
+    cdef acc_t stack[768]  # 48 levels of LANES
+    cdef acc_t* top = stack
+    cdef Py_ssize_t vectors = 0, count
+    if n < LANES:
+        return reduce_short(op, row, n, identity)
+    if n < 4 * LANES:
+        if acc_t is float:
+            return max_run_float(row, n) if op == MAX else sum_run_float(row, n)
+        elif acc_t is double:
+            return max_run_double(row, n) if op == MAX else sum_run_double(row, n)
+    while n >= LANES:
+        if n >= 4 * LANES:
+            merge4(op, row, row + LANES, row + 2 * LANES, row + 3 * LANES, top, LANES)
+            count = 4
+        elif n >= 2 * LANES:
+            merge2(op, row, row + LANES, top, LANES)
+            count = 2
+        else:
+            copy(row, top, LANES)
+            count = 1
+        row += count * LANES
+        n -= count * LANES
+        # A binary counter: equal trees are merged as soon as there are two.
+        while vectors & count:
+            top -= LANES
+            merge2(op, top, top + LANES, top, LANES)
+            vectors -= count
+            count *= 2
+        vectors += count
+        top += LANES
+    top -= LANES
+    if n:  # the rest joins the smallest tree
+        merge2(op, top, row, top, n)
+    while top > stack:
+        top -= LANES
+        merge2(op, top, top + LANES, top, LANES)
+    merge2(op, stack, stack + 8, stack, 8)
+    merge2(op, stack, stack + 4, stack, 4)
+    return merge(op, merge(op, stack[0], stack[2]), merge(op, stack[1], stack[3]))
+
+
+cdef inline void reduce_many_runs(
+    int op, const acc_t* row, Py_ssize_t step, Py_ssize_t n, acc_t* dst, Py_ssize_t count,
+    acc_t identity,
+) noexcept nogil:
+    """Runs of n elements, `step` apart: the rows of global pooling."""
+    cdef Py_ssize_t i
+    if acc_t is float:
+        if LANES <= n < 4 * LANES:
+            if op == MAX:
+                max_runs_float(row, step, n, dst, count)
+            else:
+                sum_runs_float(row, step, n, dst, count)
+            return
+    elif acc_t is double:
+        if LANES <= n < 4 * LANES:
+            if op == MAX:
+                max_runs_double(row, step, n, dst, count)
+            else:
+                sum_runs_double(row, step, n, dst, count)
+            return
+    for i in range(count):
+        dst[i] = reduce_run(op, row + i * step, n, identity)
+
+
+cdef inline acc_t reduce_short(
+    int op, const acc_t* row, Py_ssize_t n, acc_t identity
+) noexcept nogil:
+    """The same for fewer than LANES values."""
+    cdef acc_t value
+    if n == 0:
+        return identity
+    if n == 1:
+        return row[0]
+    if n == 2:
+        return merge(op, row[0], row[1])
+    if n == 3:
+        return merge(op, merge(op, row[0], row[1]), row[2])
+    if n < 8:
+        value = merge(op, merge(op, row[0], row[1]), merge(op, row[2], row[3]))
+        return merge(op, value, reduce_short(op, row + 4, n - 4, identity)) if n > 4 else value
+    value = merge(
+        op,
+        merge(op, merge(op, row[0], row[1]), merge(op, row[2], row[3])),
+        merge(op, merge(op, row[4], row[5]), merge(op, row[6], row[7])),
+    )
+    return merge(op, value, reduce_short(op, row + 8, n - 8, identity)) if n > 8 else value

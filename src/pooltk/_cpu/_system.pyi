@@ -1,0 +1,6 @@
+BUILT_LEVELS: tuple[str, ...]
+COMPILER: str
+OPENMP: int
+
+def cpu_features() -> frozenset[str]: ...
+def openmp_max_threads() -> int: ...

@@ -1,0 +1,958 @@
+# Work in tiles: windows over rows of a plane, then over columns of the merged rows.
+
+cdef enum:
+    STRIP = 64          # elements of a row that merge_wide_rows doubles at once
+    CHUNK = 4096        # elements of a row that are loaded at once
+    LONG_ROW = 24       # shorter rows are pooled together
+    TILE = 2048         # elements of merged rows in a tile
+    WIDE_ROWS = 8       # windows of more rows, overlapping by three quarters, are doubled
+    BLOCK = 32768       # gradients that are added up in scratch before they are stored
+    WIDE_BIN = 32       # windows of more columns that hardly overlap are reduced where they lie
+
+
+cdef struct array_t:
+    kind_t kind
+    Py_ssize_t item
+    char* data
+    Py_ssize_t size[4]    # depth, height, width, channels
+    Py_ssize_t stride[4]  # in bytes
+
+
+ctypedef const Py_ssize_t* sizes_t
+
+
+cdef struct job_t:
+    int op
+    axis_t window[3]      # depth, height, width
+    Py_ssize_t channels
+    array_t src
+    array_t dst
+    bint find_winners     # not the maxima alone
+    array_t indices       # of winners: written forward, read backward
+    array_t grad          # backward of a maximum: what is scattered into dst
+    bint keyed            # winners are found by keys of so many bits for the column
+    Py_ssize_t key_bits
+    Py_ssize_t at_keys, at_bases, at_values, at_indices
+    bint direct_block     # gradients are added up in dst itself
+    Py_ssize_t block_rows, block_columns, blocks[2]
+    # batch axes: those that do not merge into one are walked here
+    Py_ssize_t items
+    Py_ssize_t batch_axes
+    sizes_t batch_size
+    sizes_t batch_stride[4]  # of src, dst, indices, grad
+    # average: what a window's sum is divided by
+    axis_t count[3]
+    bint count_include_pad
+    bint small_sums       # below 2**22
+    Py_ssize_t divisor_override
+    bint divide_first     # backward: gradients are divided before they are added up
+    # plan
+    bint regular          # windows slide along the row over padded scratch
+    bint spread           # the inverse of strided windows: results are interleaved
+    bint wide_rows        # windows overlap so much along the height that doubling pays
+    bint whole_windows    # a window is reduced where it lies
+    bint direct_rows      # rows of src are read where they are
+    bint direct_dst       # rows of dst are written where they are
+    Py_ssize_t tile_y, tile_x, tile_c
+    Py_ssize_t tiles[5]   # 1, and how many tiles the depth, height, width, channels have
+    # scratch of a thread, in elements: where each part begins
+    Py_ssize_t at_merged, at_even, at_odd, at_result, at_low, at_counts, at_levels, at_loaded
+    Py_ssize_t at_wide, row_size, wide_size, scratch_size
+
+
+cdef struct tile_t:
+    limb_t limb
+    Py_ssize_t item                    # of the batch
+    Py_ssize_t src_offset              # of that item, in bytes
+    Py_ssize_t z, y, y_end, x, x_end, c, channels
+    Py_ssize_t column, columns         # of src that the tile's windows reach
+    Py_ssize_t left, pitch             # padding before them; columns a merged row holds
+
+
+cdef inline Py_ssize_t batch_offset(
+    const job_t* job, const Py_ssize_t* stride, Py_ssize_t item
+) noexcept nogil:
+    cdef Py_ssize_t offset = 0, axis = job.batch_axes - 1
+    while axis > 0:
+        offset += item % job.batch_size[axis] * stride[axis]
+        item //= job.batch_size[axis]
+        axis -= 1
+    return offset + item * stride[0]
+
+
+cdef extern from *:
+    """
+    #if defined(POOLTK_BOUNDS_CHECKS)
+    #include <stdio.h>
+    #include <stdlib.h>
+    #define CHECK_BOUNDS 1
+    static void out_of_bounds(void)
+    {
+        fputs("pooltk: a kernel left an array\\n", stderr);
+        abort();
+    }
+    #else
+    #define CHECK_BOUNDS 0
+    #define out_of_bounds()
+    #endif
+    """
+    const bint CHECK_BOUNDS
+    void out_of_bounds() noexcept nogil
+
+
+cdef inline char* address(
+    const array_t* array, Py_ssize_t z, Py_ssize_t y, Py_ssize_t x, Py_ssize_t c
+) noexcept nogil:
+    if CHECK_BOUNDS and not (
+        0 <= z < array.size[0] and 0 <= y < array.size[1]
+        and 0 <= x < array.size[2] and 0 <= c < array.size[3]
+    ):
+        out_of_bounds()
+    return (
+        array.data + z * array.stride[0] + y * array.stride[1]
+        + x * array.stride[2] + c * array.stride[3]
+    )
+
+
+cdef inline acc_t identity_of(const job_t* job, const acc_t* _) noexcept nogil:
+    if job.op == SUM:
+        return 0
+    if acc_t is float or acc_t is double:
+        return <acc_t>-INFINITY
+    elif acc_t is int8_t:
+        return INT8_MIN
+    elif acc_t is int16_t:  # of halves: minus infinity
+        if job.src.kind == FLOAT16:
+            return -0x7C00
+        return -0x7F80 if job.src.kind == BFLOAT16 else INT16_MIN
+    elif acc_t is int32_t:
+        return INT32_MIN
+    elif acc_t is int64_t:
+        return INT64_MIN
+    else:
+        return 0
+
+
+# Rows in and out ------------------------------------------------------------------------------
+
+cdef void load_columns(
+    const array_t* array, limb_t limb, const char* src, Py_ssize_t columns, Py_ssize_t channels,
+    acc_t* dst,
+) noexcept nogil:
+    """Bring a row, of any dtype and strides, into contiguous scratch."""
+    cdef Py_ssize_t x, sx = array.stride[2], sc = array.stride[3]
+    if CHECK_BOUNDS and (columns > array.size[2] or channels > array.size[3]):
+        out_of_bounds()
+    if channels == 1:
+        load_row(array.kind, limb, src, sx, dst, columns)
+    elif sx == channels * sc:
+        load_row(array.kind, limb, src, sc, dst, columns * channels)
+    else:
+        for x in range(columns):
+            load_row(array.kind, limb, src + x * sx, sc, dst + x * channels, channels)
+
+
+cdef void store_columns(
+    const array_t* array, const acc_t* row, char* dst, Py_ssize_t columns, Py_ssize_t channels
+) noexcept nogil:
+    """The way back."""
+    cdef Py_ssize_t x, sx = array.stride[2], sc = array.stride[3]
+    if CHECK_BOUNDS and (columns > array.size[2] or channels > array.size[3]):
+        out_of_bounds()
+    if channels == 1:
+        store_row(array.kind, row, dst, sx, columns)
+    elif sx == channels * sc:
+        store_row(array.kind, row, dst, sc, columns * channels)
+    else:
+        for x in range(columns):
+            store_row(array.kind, row + x * channels, dst + x * sx, sc, channels)
+
+
+cdef inline acc_t one_nan(acc_t value) noexcept nogil:
+    """Which NaN a sum of several has depends on the instructions: every result has the same."""
+    if acc_t is float or acc_t is double:
+        return value if value == value else <acc_t>NAN
+    return value
+
+
+cdef void divide_row(acc_t* row, Py_ssize_t n, const acc_t* counts, double rest) noexcept nogil:
+    """Divide by counts[j] * rest, or by rest alone."""
+    cdef Py_ssize_t j
+    cdef acc_t divisor = <acc_t>rest
+    cdef int exponent
+    if acc_t is float or acc_t is double:
+        if counts != NULL:
+            for j in range(n):
+                row[j] = one_nan(row[j] / (counts[j] * divisor))
+        elif <double>divisor != rest:
+            for j in range(n):
+                row[j] = one_nan(<acc_t>(row[j] / rest))
+        elif frexp(rest, &exponent) == 0.5:  # a power of two, whose reciprocal is exact
+            divisor = 1 / divisor
+            for j in range(n):
+                row[j] = one_nan(row[j] * divisor)
+        else:
+            for j in range(n):
+                row[j] = one_nan(row[j] / divisor)
+
+
+cdef void column_counts(
+    const job_t* job, Py_ssize_t begin, Py_ssize_t end, Py_ssize_t channels, acc_t* counts
+) noexcept nogil:
+    """What each element of a row is divided by along the width."""
+    cdef Py_ssize_t x, c
+    cdef acc_t count
+    for x in range(end - begin):
+        # A window without a tap sums to 0, whatever it is divided by.
+        count = <acc_t>max(1, window_count(&job.count[2], begin + x, job.count_include_pad))
+        for c in range(channels):
+            counts[x * channels + c] = count
+
+
+cdef inline Py_ssize_t rows_count(const job_t* job, Py_ssize_t z, Py_ssize_t y) noexcept nogil:
+    return (
+        max(1, window_count(&job.count[0], z, job.count_include_pad))
+        * max(1, window_count(&job.count[1], y, job.count_include_pad))
+    )
+
+
+# Rows of a window -----------------------------------------------------------------------------
+
+cdef struct taps_t:
+    # Taps of a window as a grid of rows, each of so many contiguous elements.
+    Py_ssize_t count[3]
+    Py_ssize_t stride[3]       # in bytes
+    Py_ssize_t depth, height   # of the first tap
+    Py_ssize_t column          # of it, from the tile's first
+
+
+cdef void load_tap(
+    const job_t* job, const tile_t* tile, const char* src, Py_ssize_t z, Py_ssize_t y,
+    Py_ssize_t column, Py_ssize_t columns, Py_ssize_t channels, acc_t* dst, acc_t* scratch,
+) noexcept nogil:
+    load_columns(&job.src, tile.limb, src, columns, channels, dst)
+    if job.divide_first:
+        divide_row(
+            dst, columns * channels, scratch + job.at_counts + column * channels,
+            <double>rows_count(job, z, y),
+        )
+
+
+cdef void merge_taps(
+    const job_t* job, const tile_t* tile, const char* src, const taps_t* taps, acc_t* scratch,
+    acc_t* dst, Py_ssize_t columns, Py_ssize_t channels,
+) noexcept nogil:
+    """dst = the rows of all taps, merged in a balanced tree."""
+    cdef acc_t* levels = scratch + job.at_levels
+    cdef acc_t* loaded = scratch + job.at_loaded
+    cdef acc_t* top = dst
+    cdef acc_t* below
+    cdef const acc_t* rows[4]
+    cdef const char* tap
+    cdef Py_ssize_t n = columns * channels
+    cdef Py_ssize_t total = taps.count[0] * taps.count[1] * taps.count[2]
+    cdef Py_ssize_t z = 0, y = 0, x = 0, done = 0, count, leaves = 0, trees = 0, bit
+    if total <= 4 and job.direct_rows and taps.count[1] == total:  # the common small windows
+        for count in range(total):
+            rows[count] = <const acc_t*>(src + count * taps.stride[1])
+        merge_up_to_4(job.op, rows, total, dst, n)
+        return
+    while done < total:
+        count = 0
+        while count < 4 and done < total:
+            tap = src + z * taps.stride[0] + y * taps.stride[1] + x * taps.stride[2]
+            if job.direct_rows:
+                rows[count] = <const acc_t*>tap
+            else:
+                load_tap(
+                    job, tile, tap, taps.depth + z * job.window[0].step,
+                    taps.height + y * job.window[1].step, taps.column, columns, channels,
+                    loaded + count * job.row_size, scratch,
+                )
+                rows[count] = loaded + count * job.row_size
+            count += 1
+            done += 1
+            x += 1
+            if x == taps.count[2]:
+                x = 0
+                y += 1
+                if y == taps.count[1]:
+                    y = 0
+                    z += 1
+        top = dst if trees == 0 else levels + (trees - 1) * job.row_size
+        merge_up_to_4(job.op, rows, count, top, n)
+        trees += 1
+        bit = 1
+        while leaves & bit:  # a binary counter: two equal trees become one
+            below = dst if trees == 2 else levels + (trees - 3) * job.row_size
+            merge2(job.op, below, top, below, n)
+            top = below
+            trees -= 1
+            bit *= 2
+        leaves += 1
+    while trees > 1:
+        below = dst if trees == 2 else levels + (trees - 3) * job.row_size
+        merge2(job.op, below, top, below, n)
+        top = below
+        trees -= 1
+
+
+cdef void merge_window_rows(
+    const job_t* job, const tile_t* tile, acc_t* scratch
+) noexcept nogil:
+    """For each output row of the tile: the rows of its windows merged into one, padded."""
+    cdef acc_t identity = identity_of(job, scratch)
+    cdef Py_ssize_t channels = tile.channels, n = tile.columns * channels, y, j
+    cdef Py_ssize_t begin = tile.left * channels, width = tile.pitch * channels
+    cdef acc_t* row = scratch + job.at_merged
+    cdef const axis_t* height = &job.window[1]
+    cdef const acc_t* rows[4]
+    cdef const char* src
+    cdef const char* first_row
+    cdef Py_ssize_t fresh, ahead
+    cdef bint full
+    cdef taps_t taps
+    taps.count[0] = tap_count(&job.window[0], tile.z)
+    taps.stride[0] = job.window[0].step * job.src.stride[0]
+    taps.stride[1] = height.step * job.src.stride[1]
+    taps.count[2] = 1
+    taps.stride[2] = 0
+    taps.depth = first_tap(&job.window[0], tile.z)
+    taps.column = 0
+    full = (
+        job.direct_rows and height.kind == SLIDING and height.kernel_size <= 4
+        and taps.count[0] == 1 and n > 0
+    )
+    # What a row of outputs reads and no earlier one has, one tile further on.
+    fresh = min(height.kernel_size, height.stride) * n * sizeof(acc_t)
+    ahead = (tile.y_end - tile.y) * height.stride * job.src.stride[1]
+    if full:
+        first_row = tile.src_offset + address(&job.src, taps.depth, 0, tile.column, tile.c)
+    for y in range(tile.y, tile.y_end):
+        if (
+            full and height.padding <= y * height.stride
+            and y * height.stride - height.padding + extent(height) <= height.input_size
+        ):
+            # All taps of a small window are inside: their rows are a fixed distance apart.
+            src = first_row + (y * height.stride - height.padding) * job.src.stride[1]
+            prefetch(src + ahead, fresh)
+            for j in range(height.kernel_size):
+                rows[j] = <const acc_t*>(src + j * taps.stride[1])
+            merge_up_to_4(job.op, rows, height.kernel_size, row + begin, n)
+            for j in range(begin):
+                row[j] = identity
+            for j in range(begin + n, width):
+                row[j] = identity
+            row += width
+            continue
+        taps.count[1] = tap_count(height, y)
+        if taps.count[0] * taps.count[1] * n == 0:
+            fill(row, identity, width)
+        else:
+            taps.height = first_tap(&job.window[1], y)
+            src = tile.src_offset + address(
+                &job.src, taps.depth, taps.height, tile.column, tile.c
+            )
+            merge_taps(job, tile, src, &taps, scratch, row + begin, tile.columns, channels)
+            for j in range(begin):
+                row[j] = identity
+            for j in range(begin + n, width):
+                row[j] = identity
+        row += width
+
+
+cdef void merge_wide_rows(const job_t* job, const tile_t* tile, acc_t* scratch) noexcept nogil:
+    """The same for windows of many overlapping rows: doubling, on strips that fit the cache."""
+    cdef axis_t axis = job.window[1]
+    cdef acc_t identity = identity_of(job, scratch)
+    cdef acc_t* strip = scratch + job.at_wide
+    cdef acc_t* even = strip + job.wide_size
+    cdef acc_t* odd = even + job.wide_size
+    cdef acc_t* result = odd + job.wide_size
+    cdef Py_ssize_t channels = tile.channels, n, x, y, j, input_row, width
+    cdef Py_ssize_t outputs = tile.y_end - tile.y
+    cdef Py_ssize_t top = tile.y * axis.stride - axis.padding
+    cdef Py_ssize_t rows = (outputs - 1) * axis.stride + extent(&axis)
+    cdef Py_ssize_t strip_columns = max(1, STRIP // channels)
+    cdef acc_t* row
+    cdef taps_t taps
+    taps.count[0] = tap_count(&job.window[0], tile.z)
+    taps.stride[0] = job.window[0].step * job.src.stride[0]
+    taps.count[1] = taps.count[2] = 1
+    taps.stride[1] = taps.stride[2] = 0
+    taps.depth = first_tap(&job.window[0], tile.z)
+    taps.column = 0
+    x = 0
+    while x < tile.columns:
+        n = min(strip_columns, tile.columns - x)
+        width = n * channels
+        for y in range(rows):
+            input_row = top + y
+            row = strip + y * width
+            if taps.count[0] == 0 or input_row < 0 or input_row >= axis.input_size:
+                fill(row, identity, width)
+            else:
+                taps.height = input_row
+                taps.column = x
+                merge_taps(
+                    job, tile,
+                    tile.src_offset + address(
+                        &job.src, taps.depth, input_row, tile.column + x, tile.c
+                    ),
+                    &taps, scratch, row, n, channels,
+                )
+        slide(
+            job.op, strip, result, even, odd,
+            ((outputs - 1) * axis.stride + 1) * width, axis.dilation * width, axis.kernel_size,
+        )
+        for y in range(outputs):
+            copy(
+                result + y * axis.stride * width,
+                scratch + job.at_merged + (y * tile.pitch + tile.left + x) * channels,
+                width,
+            )
+        x += n
+    for y in range(outputs):
+        row = scratch + job.at_merged + y * tile.pitch * channels
+        for j in range(tile.left * channels):
+            row[j] = identity
+        for j in range((tile.left + tile.columns) * channels, tile.pitch * channels):
+            row[j] = identity
+
+
+# Columns of a window --------------------------------------------------------------------------
+
+cdef void pool_row(
+    const job_t* job, const acc_t* src, acc_t* dst, Py_ssize_t outputs, Py_ssize_t channels,
+    acc_t* scratch,
+) noexcept nogil:
+    """Windows that slide along a padded row."""
+    cdef const axis_t* axis = &job.window[2]
+    cdef acc_t* even = scratch + job.at_even
+    cdef acc_t* odd = scratch + job.at_odd
+    cdef Py_ssize_t shift = axis.dilation * channels, n, j
+    if axis.stride == 1:
+        slide(job.op, src, dst, even, odd, outputs * channels, shift, axis.kernel_size)
+    elif axis.stride == 2 and channels == 1 and axis.kernel_size == 2 and shift == 1:
+        pairs(job.op, src, dst, outputs)
+    elif axis.stride == 2 and channels == 1 and axis.kernel_size == 3 and shift == 1:
+        triples(job.op, src, dst, outputs)
+    elif axis.kernel_size == 1:
+        every(src, dst, outputs, axis.stride, channels)
+    elif channels >= 8 and axis.kernel_size == 2:
+        for j in range(outputs):
+            n = j * axis.stride * channels
+            merge2(job.op, src + n, src + n + shift, dst + j * channels, channels)
+    elif channels >= 8 and axis.kernel_size == 3:
+        for j in range(outputs):
+            n = j * axis.stride * channels
+            merge3(
+                job.op, src + n, src + n + shift, src + n + 2 * shift,
+                dst + j * channels, channels,
+            )
+    else:
+        n = ((outputs - 1) * axis.stride + 1) * channels
+        # The last doubling may not write to where it reads from, and `every` reads ahead of
+        # where it writes: the full-stride result goes to a buffer of its own.
+        slide(job.op, src, scratch + job.at_wide, even, odd, n, shift, axis.kernel_size)
+        every(scratch + job.at_wide, dst, outputs, axis.stride, channels)
+
+
+cdef void spread_row(
+    const job_t* job, const tile_t* tile, const acc_t* src, acc_t* dst, acc_t* scratch
+) noexcept nogil:
+    """The inverse of windows with a stride: elements between the same windows' starts alternate.
+
+    Element q * stride + phase of the padded row lies in the windows up to q, as many as begin at
+    most kernel_size - 1 before it: for each phase a window of stride 1 over src.
+    """
+    cdef axis_t axis = job.window[2]
+    cdef Py_ssize_t channels = tile.channels, stride = axis.stride
+    cdef Py_ssize_t most = ceil_div(axis.kernel_size, stride)
+    cdef Py_ssize_t start = tile.x + axis.padding, end = tile.x_end + axis.padding
+    cdef Py_ssize_t first = start // stride, count = (end - 1) // stride + 1 - first
+    cdef Py_ssize_t phase, windows, q, c, begin, stop
+    cdef acc_t* phases = scratch + job.at_wide
+    cdef const acc_t* sums
+    cdef acc_t* place
+    if channels == 1 and axis.kernel_size <= stride and stride >= 8:
+        # Runs of one window's value, and of nothing.
+        for q in range(count):
+            begin = max(start, (first + q) * stride)
+            stop = min(end, (first + q + 1) * stride)
+            windows = max(begin, min(stop, (first + q) * stride + axis.kernel_size))
+            fill(dst + begin - start, src[q], windows - begin)
+            fill(dst + windows - start, <acc_t>0, stop - windows)
+        return
+    for phase in range(stride):
+        windows = 0
+        if phase < axis.kernel_size:
+            windows = ceil_div(axis.kernel_size - phase, stride)
+        sums = src + (most - windows) * channels
+        if windows == 0:
+            fill(phases, <acc_t>0, count * channels)
+            sums = phases
+        elif windows > 1:
+            slide(
+                job.op, sums, phases, scratch + job.at_even, scratch + job.at_odd,
+                count * channels, channels, windows,
+            )
+            sums = phases
+        q = 1 if first * stride + phase < start else 0
+        stop = count - (1 if (first + count - 1) * stride + phase >= end else 0)
+        place = dst + ((first + q) * stride + phase - start) * channels
+        if channels == 1 and stride == 2:
+            for q in range(q, stop):
+                place[0] = sums[q]
+                place += 2
+        else:
+            for q in range(q, stop):
+                for c in range(channels):
+                    place[c] = sums[q * channels + c]
+                place += stride * channels
+
+
+cdef void pool_row_by_bins(
+    const job_t* job, const tile_t* tile, const acc_t* src, acc_t* dst
+) noexcept nogil:
+    """Windows of any form, each reduced on its own; src begins at the tile's first column."""
+    cdef axis_t axis = job.window[2]
+    cdef acc_t identity = identity_of(job, dst)
+    cdef Py_ssize_t channels = tile.channels, x, t, count, c
+    cdef const acc_t* tap
+    cdef acc_t value
+    for x in range(tile.x, tile.x_end):
+        count = tap_count(&axis, x)
+        tap = src + (first_tap(&axis, x) - tile.column) * channels
+        if count == 0:
+            fill(dst, identity, channels)
+        elif channels == 1 and axis.step == 1:
+            dst[0] = reduce_run(job.op, tap, count, identity)
+        else:
+            reduce_taps(job.op, tap, axis.step * channels, count, channels, dst)
+        dst += channels
+
+
+cdef void reduce_taps(
+    int op, const acc_t* tap, Py_ssize_t step, Py_ssize_t count, Py_ssize_t channels, acc_t* dst
+) noexcept nogil:
+    """dst[c] = tap[c] op tap[c + step] op ..., pairwise."""
+    cdef acc_t stack[64]
+    cdef Py_ssize_t c, t, top, bit
+    for c in range(channels):
+        top = 0
+        for t in range(count):
+            stack[top] = tap[t * step + c]
+            bit = 1
+            while t & bit:
+                top -= 1
+                stack[top] = merge(op, stack[top], stack[top + 1])
+                bit *= 2
+            top += 1
+        top -= 1
+        while top > 0:
+            top -= 1
+            stack[top] = merge(op, stack[top], stack[top + 1])
+        dst[c] = stack[0]
+
+
+# Wide bins ------------------------------------------------------------------------------------
+
+cdef void reduce_windows(
+    const job_t* job, const tile_t* tile, Py_ssize_t y, acc_t* scratch, acc_t* dst
+) noexcept nogil:
+    """A row of outputs whose windows are reduced where they lie: wide bins that hardly overlap."""
+    cdef acc_t identity = identity_of(job, scratch)
+    cdef Py_ssize_t channels = tile.channels, x
+    cdef const axis_t* axis = &job.window[2]
+    cdef const char* src
+    cdef const char* tap
+    cdef taps_t taps
+    taps.count[0] = tap_count(&job.window[0], tile.z)
+    taps.count[1] = tap_count(&job.window[1], y)
+    taps.stride[0] = job.window[0].step * job.src.stride[0]
+    taps.stride[1] = job.window[1].step * job.src.stride[1]
+    taps.stride[2] = job.window[2].step * job.src.stride[2]
+    taps.depth = first_tap(&job.window[0], tile.z)
+    taps.height = first_tap(&job.window[1], y)
+    taps.column = 0
+    if taps.count[0] * taps.count[1] == 0:  # dilation may leave a row of windows without taps
+        fill(dst, identity, (tile.x_end - tile.x) * channels)
+        return
+    src = tile.src_offset + address(&job.src, taps.depth, taps.height, 0, tile.c)
+    if (
+        channels == 1 and job.direct_rows and taps.count[0] * taps.count[1] == 1
+        and axis.kind == SLIDING and axis.padding == 0 and axis.step == 1
+        and (axis.output_size - 1) * axis.stride + axis.kernel_size <= axis.input_size
+    ):
+        tap = src + tile.x * axis.stride * job.src.stride[2]
+        reduce_many_runs(
+            job.op, <const acc_t*>tap, axis.stride, axis.kernel_size, dst, tile.x_end - tile.x,
+            identity,
+        )
+        return
+    for x in range(tile.x, tile.x_end):
+        taps.count[2] = tap_count(&job.window[2], x)
+        tap = src + first_tap(&job.window[2], x) * job.src.stride[2]
+        if taps.count[0] * taps.count[1] * taps.count[2] == 0:
+            fill(dst, identity, channels)
+        elif channels > 1 or job.window[2].step > 1:
+            merge_taps(job, tile, tap, &taps, scratch, dst, 1, channels)
+        elif taps.count[0] * taps.count[1] == 1 and job.direct_rows:
+            dst[0] = reduce_run(job.op, <const acc_t*>tap, taps.count[2], identity)
+        else:
+            dst[0] = reduce_runs(job, tile, tap, &taps, scratch)
+        dst += channels
+
+
+cdef acc_t reduce_runs(
+    const job_t* job, const tile_t* tile, const char* src, const taps_t* taps, acc_t* scratch
+) noexcept nogil:
+    """One value of a window's rows, each a run of contiguous taps or loaded in such runs."""
+    cdef acc_t identity = identity_of(job, scratch)
+    cdef acc_t stack[64]
+    cdef acc_t* loaded = scratch + job.at_loaded
+    cdef const acc_t* run
+    cdef const char* row
+    cdef Py_ssize_t z, y, x, length, top = 0, values = 0, bit
+    for z in range(taps.count[0]):
+        for y in range(taps.count[1]):
+            row = src + z * taps.stride[0] + y * taps.stride[1]
+            x = 0
+            while x < taps.count[2]:
+                length = taps.count[2] - x
+                if job.direct_rows:
+                    run = <const acc_t*>row
+                else:
+                    length = min(length, CHUNK)
+                    load_columns(&job.src, tile.limb, row, length, 1, loaded)
+                    run = loaded
+                stack[top] = reduce_run(job.op, run, length, identity)
+                row += length * job.src.stride[2]
+                x += length
+                bit = 1
+                while values & bit:
+                    top -= 1
+                    stack[top] = merge(job.op, stack[top], stack[top + 1])
+                    bit *= 2
+                values += 1
+                top += 1
+    top -= 1
+    while top > 0:
+        top -= 1
+        stack[top] = merge(job.op, stack[top], stack[top + 1])
+    return stack[0]
+
+
+# Tiles ----------------------------------------------------------------------------------------
+
+cdef void place_tile(const job_t* job, Py_ssize_t index, tile_t* tile) noexcept nogil:
+    """Which outputs the tile of this index holds, and which columns their windows reach."""
+    cdef const axis_t* axis = &job.window[2]
+    tile.limb = WHOLE
+    tile.c = index % job.tiles[4] * job.tile_c
+    index //= job.tiles[4]
+    tile.x = index % job.tiles[3] * job.tile_x
+    index //= job.tiles[3]
+    tile.y = index % job.tiles[2] * job.tile_y
+    index //= job.tiles[2]
+    tile.z = index % job.tiles[1]
+    tile.item = index // job.tiles[1]
+    tile.src_offset = batch_offset(job, job.batch_stride[0], tile.item)
+    tile.channels = min(job.tile_c, job.channels - tile.c)
+    tile.y_end = min(tile.y + job.tile_y, job.window[1].output_size)
+    tile.x_end = min(tile.x + job.tile_x, axis.output_size)
+    place_columns(job, tile)
+
+
+cdef void place_columns(const job_t* job, tile_t* tile) noexcept nogil:
+    cdef const axis_t* axis = &job.window[2]
+    cdef Py_ssize_t first, end
+    tile.column = span_begin(axis, tile.x)
+    tile.columns = max(0, span_end(axis, tile.x_end - 1) - tile.column)
+    tile.left = 0
+    tile.pitch = tile.columns
+    if job.regular:
+        if tile.columns:
+            tile.left = tile.column - (tile.x * axis.stride - axis.padding)
+        # A multiple of the stride, so that windows of adjacent rows form one long row.
+        tile.pitch = ceil_div(most_columns(axis, tile.x_end - tile.x), axis.stride) * axis.stride
+    elif job.spread:
+        # From the first window that may hold the tile's first element to the last one's last.
+        first = (tile.x + axis.padding) // axis.stride - ceil_div(axis.kernel_size, axis.stride) + 1
+        end = (tile.x_end - 1 + axis.padding) // axis.stride + 1
+        tile.column = min(max(0, first), axis.input_size)
+        tile.columns = max(0, min(end, axis.input_size) - tile.column)
+        tile.left = tile.column - first
+        tile.pitch = end - first
+
+
+cdef Py_ssize_t reduce_rows(
+    const job_t* job, const tile_t* tile, acc_t* scratch, acc_t* result
+) noexcept nogil:
+    """Reduce every window of the tile, into dst's own rows if `result` is NULL.
+
+    Else into `result`, whose rows lie as many elements apart as is returned.
+    """
+    cdef const axis_t* axis = &job.window[2]
+    cdef const acc_t* merged = scratch + job.at_merged
+    cdef acc_t* row
+    cdef Py_ssize_t y, outputs = tile.x_end - tile.x, rows = tile.y_end - tile.y, width
+    cdef Py_ssize_t dst_offset = batch_offset(job, job.batch_stride[1], tile.item)
+    if job.divide_first:
+        column_counts(
+            job, tile.column, tile.column + tile.columns, tile.channels, scratch + job.at_counts
+        )
+    if not job.whole_windows:
+        if job.wide_rows:
+            merge_wide_rows(job, tile, scratch)
+        else:
+            merge_window_rows(job, tile, scratch)
+    width = outputs * tile.channels
+    if result != NULL and job.regular and not job.whole_windows:
+        # Short rows are pooled as one long row.
+        width = tile.pitch // axis.stride
+        pool_row(
+            job, merged, result, (rows - 1) * width + outputs, tile.channels, scratch
+        )
+        return width * tile.channels
+    for y in range(rows):
+        if result == NULL:
+            row = <acc_t*>(
+                dst_offset + address(&job.dst, tile.z, tile.y + y, tile.x, tile.c)
+            )
+        else:
+            row = result + y * width
+        if job.whole_windows:
+            reduce_windows(job, tile, tile.y + y, scratch, row)
+        elif job.regular:
+            pool_row(
+                job, merged + y * tile.pitch * tile.channels, row, outputs, tile.channels, scratch
+            )
+        elif job.spread:
+            spread_row(job, tile, merged + y * tile.pitch * tile.channels, row, scratch)
+        else:
+            pool_row_by_bins(job, tile, merged + y * tile.pitch * tile.channels, row)
+    return width
+
+
+cdef void pool_tile(const job_t* job, Py_ssize_t index, acc_t* scratch) noexcept nogil:
+    cdef tile_t tile
+    cdef acc_t* result = scratch + job.at_result
+    cdef acc_t* counts = NULL
+    cdef acc_t* row
+    cdef char* dst
+    cdef Py_ssize_t y, outputs, elements, pitch, dst_offset, divisor = 1
+    place_tile(job, index, &tile)
+    dst_offset = batch_offset(job, job.batch_stride[1], tile.item)
+    outputs = tile.x_end - tile.x
+    elements = outputs * tile.channels
+    if job.direct_dst and (elements >= LONG_ROW or tile.y_end - tile.y == 1):
+        result = NULL
+    if acc_t is int64_t:
+        if job.op == SUM and job.src.item == 8:
+            tile.limb = LOW
+            reduce_rows(job, &tile, scratch, scratch + job.at_low)
+            tile.limb = HIGH
+    pitch = reduce_rows(job, &tile, scratch, result)
+    if job.op == SUM and not job.divisor_override and not job.divide_first:
+        if counts_are_equal(&job.count[2], tile.x, tile.x_end, job.count_include_pad):
+            divisor = max(1, window_count(&job.count[2], tile.x, job.count_include_pad))
+        else:
+            counts = scratch + job.at_counts
+            column_counts(job, tile.x, tile.x_end, tile.channels, counts)
+    for y in range(tile.y_end - tile.y):
+        dst = dst_offset + address(&job.dst, tile.z, tile.y + y, tile.x, tile.c)
+        row = <acc_t*>dst if result == NULL else result + y * pitch
+        if job.op == SUM:
+            if acc_t is int32_t or acc_t is int64_t:
+                store_quotients(
+                    job, &tile, row,
+                    scratch + job.at_low + y * pitch if tile.limb == HIGH else NULL,
+                    counts,
+                    job.divisor_override if job.divisor_override
+                    else divisor * rows_count(job, tile.z, tile.y + y),
+                    dst, outputs,
+                )
+                continue
+            else:
+                divide_row(
+                    row, elements, counts,
+                    job.divisor_override if job.divisor_override
+                    else 1 if job.divide_first
+                    else <double>(divisor * rows_count(job, tile.z, tile.y + y)),
+                )
+        if result != NULL:
+            store_columns(&job.dst, row, dst, outputs, tile.channels)
+
+
+cdef void store_quotients(
+    const job_t* job, const tile_t* tile, const acc_t* sums, const acc_t* low,
+    const acc_t* counts, Py_ssize_t divisor, char* dst, Py_ssize_t outputs,
+) noexcept nogil:
+    """Averages of integers: exact sums divided, and rounded once."""
+    cdef Py_ssize_t x, c, j, sx = job.dst.stride[2], sc = job.dst.stride[3]
+    cdef int64_t by, high, rest
+    cdef char* place
+    if acc_t is int32_t:
+        if tile.channels == 1 or sx == tile.channels * sc:
+            store_mean_row(
+                job.dst.kind, sums, counts, <double>divisor, job.small_sums, dst,
+                sx if tile.channels == 1 else sc, outputs * tile.channels,
+            )
+        else:
+            for x in range(outputs):
+                store_mean_row(
+                    job.dst.kind, sums + x * tile.channels,
+                    NULL if counts == NULL else counts + x * tile.channels,
+                    <double>divisor, job.small_sums, dst + x * sx, sc, tile.channels,
+                )
+        return
+    for x in range(outputs):
+        for c in range(tile.channels):
+            j = x * tile.channels + c
+            by = divisor if counts == NULL else divisor * <int64_t>counts[j]
+            place = dst + x * job.dst.stride[2] + c * job.dst.stride[3]
+            # One limb holds the whole sum, or the sum of the elements' upper halves.
+            if low == NULL:
+                high = <int64_t>sums[j] >> 32
+                rest = <int64_t>sums[j] & 0xFFFFFFFFU
+            else:
+                high = <int64_t>sums[j]
+                rest = <int64_t>low[j]
+            store_quotient(job.dst.kind, high, rest, by, place)
+
+
+cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
+    """Choose how windows are reduced, and the tiles; lay out a thread's scratch."""
+    cdef const axis_t* height = &job.window[1]
+    cdef const axis_t* width = &job.window[2]
+    cdef Py_ssize_t channels = job.channels, columns, reach, rows, total
+    # Wide bins that hardly overlap, and windows far apart: nothing but their taps is read.
+    job.whole_windows = not (job.divide_first or job.find_winners) and (
+        (width.kind == SLIDING and width.stride >= 4 * extent(width) and width.stride > STRIP)
+        or width.kernel_size >= WIDE_BIN and (
+            width.output_size == 1
+            or (width.kind == SLIDING and width.kernel_size < 2 * width.stride)
+            or (width.kind == ADAPTIVE and width.output_size <= width.input_size)
+        )
+    )
+    # Padded rows are worth their scratch while windows are not far wider than the row or apart.
+    job.regular = (
+        width.kind == SLIDING and extent(width) <= 2 * width.input_size + STRIP
+        and width.stride <= 2 * extent(width) + STRIP
+    )
+    job.spread = width.kind == TRANSPOSED and width.dilation == 1
+    job.tile_c = min(channels, TILE)
+    job.direct_rows = (
+        job.src.kind == kind_of(_) and not job.divide_first
+        and not (acc_t is int64_t and job.op == SUM)  # limbs are split as they are loaded
+        and job.src.stride[3] == job.src.item
+        and (
+            (job.src.stride[2] == channels * job.src.item and job.tile_c == channels)
+            or (job.whole_windows and channels > 1)
+        )
+    )
+    job.direct_dst = (
+        job.dst.kind == kind_of(_) and job.dst.stride[3] == job.dst.item
+        and job.dst.stride[2] == channels * job.dst.item and job.tile_c == channels
+        and (acc_t is float or acc_t is double or job.op == MAX)
+    )
+    job.wide_rows = (
+        not job.whole_windows and height.kind == SLIDING and height.kernel_size > WIDE_ROWS
+        and height.kernel_size >= 4 * height.stride
+        and extent(height) <= 2 * height.input_size + STRIP
+    )
+
+    # Columns of output, then rows, until the merged rows fill a tile.
+    columns = max(1, TILE // job.tile_c)
+    if width.kind == ADAPTIVE:
+        job.tile_x = max(1, columns * width.output_size // max(width.input_size, width.output_size))
+    elif width.kind == TRANSPOSED:
+        job.tile_x = columns
+    else:
+        reach = min(extent(width), width.input_size)
+        job.tile_x = max(columns - reach, reach) // width.stride + 1
+    if job.whole_windows:
+        job.tile_x = max(1, columns // min(width.kernel_size, width.input_size))
+    job.tile_x = min(job.tile_x, max(1, width.output_size))
+    columns = most_columns(width, job.tile_x)
+    if job.regular:
+        columns = ceil_div(columns, width.stride) * width.stride
+    elif job.spread:
+        columns = job.tile_x // width.stride + 2 + width.kernel_size // width.stride
+    else:
+        columns = min(columns, width.input_size)
+    job.tile_y = max(1, TILE // (columns * job.tile_c))
+    if job.wide_rows:
+        job.tile_y = max(job.tile_y, extent(height) // height.stride)
+    if job.whole_windows:
+        job.tile_y = 1
+        columns = CHUNK if channels == 1 else 1
+    job.tile_y = max(1, min(job.tile_y, height.output_size))
+    job.tiles[1] = job.window[0].output_size
+    job.tiles[2] = ceil_div(height.output_size, job.tile_y)
+    job.tiles[3] = ceil_div(width.output_size, job.tile_x)
+    job.tiles[4] = ceil_div(channels, job.tile_c)
+
+    job.row_size = columns * job.tile_c
+    total = job.tile_y * max(columns, job.tile_x) * job.tile_c
+    job.scratch_size = 0
+    job.at_merged = reserve(job, total)
+    job.at_even = reserve(job, total)
+    job.at_odd = reserve(job, total)
+    job.at_result = reserve(job, total)
+    job.at_low = reserve(job, total if job.src.item == 8 and job.op == SUM else 0)
+    job.at_counts = reserve(job, max(columns, job.tile_x) * job.tile_c if job.op == SUM else 0)
+    job.at_levels = reserve(job, tree_levels(job) * job.row_size)
+    job.at_loaded = reserve(job, 0 if job.direct_rows else 4 * job.row_size)
+    job.wide_size = 0
+    if job.wide_rows:
+        rows = (job.tile_y - 1) * height.stride + extent(height)
+        job.wide_size = rows * max(1, STRIP // job.tile_c) * job.tile_c
+    job.at_wide = reserve(job, max(4 * job.wide_size, total))
+
+
+cdef Py_ssize_t reserve(job_t* job, Py_ssize_t elements) noexcept nogil:
+    """A part of a thread's scratch, aligned as a cache line is whatever the element."""
+    cdef Py_ssize_t begin = job.scratch_size
+    job.scratch_size += (elements + 63) // 64 * 64 + 64
+    return begin
+
+
+cdef Py_ssize_t tree_levels(const job_t* job) noexcept nogil:
+    """Partial results that merge_taps keeps: as many as a balanced tree of 4-row leaves is high."""
+    cdef Py_ssize_t taps = min(job.window[0].kernel_size, job.window[0].input_size), levels = 0
+    if job.whole_windows:
+        taps *= min(job.window[2].kernel_size, job.window[2].input_size)
+    if not job.wide_rows:
+        taps *= min(job.window[1].kernel_size, job.window[1].input_size)
+    while taps > 4:
+        taps = (taps + 1) // 2
+        levels += 1
+    return levels
+
+
+cdef int pool_tiles(job_t* job, const acc_t* _, int num_threads) except -1:
+    cdef Py_ssize_t total, index
+    cdef acc_t* scratch
+    plan(job, _)
+    total = job.items * job.tiles[1] * job.tiles[2] * job.tiles[3] * job.tiles[4]
+    num_threads = <int>min(num_threads, total)
+    scratch = <acc_t*>allocate(num_threads * job.scratch_size * sizeof(acc_t))
+    if num_threads == 1:
+        with nogil:
+            for index in range(total):
+                pool_tile(job, index, scratch)
+    else:
+        for index in prange(total, nogil=True, num_threads=num_threads, schedule="static"):
+            pool_tile(job, index, scratch + threadid() * job.scratch_size)
+    free(scratch)
+    return 0
+
+
+cdef void* allocate(Py_ssize_t size) except NULL:
+    cdef void* memory = malloc(size)
+    if memory == NULL:
+        raise MemoryError(f"no memory for {size} bytes of scratch rows")
+    return memory

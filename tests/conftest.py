@@ -1,0 +1,53 @@
+"""Settings and fixtures of every test."""
+
+import os
+import random
+
+# Where fewer processors are free than threads, those of OpenMP would spin for most of the time.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import pytest
+from hypothesis import HealthCheck, settings
+from libraries import LIBRARIES, Library
+
+# Named here in full: hypothesis would choose a profile of its own where CI is set.
+settings.register_profile(
+    "pooltk",
+    settings.get_profile("default"),
+    database=None,  # the seed repeats a run
+    deadline=None,  # no test is about time
+    derandomize=False,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],  # says more of the machine than of a test
+)
+settings.load_profile("pooltk")
+
+
+@pytest.hookimpl(tryfirst=True)  # before hypothesis looks for a seed
+def pytest_configure(config):
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = random.getrandbits(32)
+
+
+def pytest_report_header(config):
+    return f"to draw the same arguments again: --hypothesis-seed={config.option.hypothesis_seed}"
+
+
+@pytest.fixture(scope="session")
+def torch():
+    """PyTorch, on one thread. Where POOLTK_REQUIRE_TORCH=1, it may not be absent."""
+    try:
+        import torch
+    except ImportError:
+        if os.environ.get("POOLTK_REQUIRE_TORCH") == "1":
+            raise
+        pytest.skip("PyTorch is not installed")
+    torch.set_num_threads(1)
+    return torch
+
+
+@pytest.fixture(params=LIBRARIES)
+def library(request) -> Library:
+    """Each kind of array in turn, and NumPy's pooled by the reference too."""
+    with LIBRARIES[request.param]() as library:
+        yield library

@@ -1,0 +1,100 @@
+"""Arrays of each library, for tests that say the same of all of them."""
+
+import contextlib
+
+import array_api_strict
+import ml_dtypes
+import numpy as np
+import pytest
+
+from pooltk import _cpu, _dispatch, _foreign, _reference
+
+FLOATING = ("float16", "bfloat16", "float32", "float64")
+INTEGER = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+DTYPES = (*FLOATING, *INTEGER, "bool")
+
+
+def dtype_named(name):
+    """NumPy dtype of this name, bfloat16 included."""
+    return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
+
+
+class Library(contextlib.AbstractContextManager):
+    """NumPy arrays, pooled by the compiled kernels."""
+
+    name = "numpy"  # in the package's table of libraries
+    dtypes = DTYPES
+
+    def __exit__(self, *error):
+        return None
+
+    def having(self, names):
+        """Those of these dtypes that the library has."""
+        return [name for name in names if name in self.dtypes]
+
+    def array(self, values, dtype="float64"):
+        """Array of this library."""
+        return np.array(values, dtype_named(dtype))
+
+    def numpy(self, array):
+        """NumPy array of the same elements; fails if `array` is of another library."""
+        assert type(array) is np.ndarray
+        return array
+
+    def dtype(self, name):
+        """Dtype, as this library calls it."""
+        return dtype_named(name)
+
+
+class Reference(Library):
+    """NumPy arrays, pooled by the reference."""
+
+    def __enter__(self):
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(_dispatch, "backend", lambda x: _reference)
+        # Calls that are known would go straight to the kernels.
+        self.patch.setattr(_cpu, "recent", {})
+        self.patch.setattr(_cpu, "remember", lambda *call: None)
+        return self
+
+    def __exit__(self, *error):
+        self.patch.undo()
+
+
+class Strict(Library):
+    """Arrays that offer what the array API demands and no more, pooled through DLPack."""
+
+    name = "array_api_strict"
+    dtypes = tuple(name for name in DTYPES if name not in ("float16", "bfloat16"))
+
+    def array(self, values, dtype="float64"):
+        return array_api_strict.asarray(super().array(values, dtype))
+
+    def numpy(self, array):
+        assert type(array) is type(array_api_strict.asarray(0))
+        return np.from_dlpack(array)
+
+    def dtype(self, name):
+        return getattr(array_api_strict, name)
+
+
+class StrictReference(Strict):
+    """The same without DLPack: the reference pools them."""
+
+    name = "others"
+
+    def __enter__(self):
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(_foreign, "library_of", lambda x: None)
+        return self
+
+    def __exit__(self, *error):
+        self.patch.undo()
+
+
+LIBRARIES = {
+    "numpy": Library,
+    "numpy-reference": Reference,
+    "strict": Strict,
+    "strict-reference": StrictReference,
+}

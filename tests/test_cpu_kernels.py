@@ -1,0 +1,204 @@
+"""The CPU kernels against the reference, at every level and number of threads.
+
+Each test asks the reference once, and then every build: the first answer has to be right, and
+the others have to be the same bits. So do those that are written to an `out`.
+"""
+
+import ml_dtypes  # noqa: F401 - names bfloat16 for NumPy
+import numpy as np
+import pytest
+from _cpu_cases import (
+    BUILDS,
+    DIRECTED,
+    DTYPES,
+    FLOATS,
+    INTEGERS,
+    answers,
+    array_of,
+    assert_average,
+    assert_equal,
+    assert_same_bits,
+    assert_within_an_ulp,
+    dtype_named,
+    random_case,
+    reference_average,
+    reference_max,
+    reference_max_backward,
+    strided,
+    using,
+)
+
+OTHER_DTYPES = [dtype for dtype in DTYPES if dtype != "float32"]
+RANDOM_SETS = 60  # of 8 cases each
+
+
+def each_case(cases=DIRECTED):
+    return pytest.mark.parametrize("case", cases, ids=[case.path for case in cases])
+
+
+def random_cases(number):
+    """Some cases and a seed for their arrays, the same ones in every run."""
+    rng = np.random.default_rng(number)
+    return [(random_case(rng), rng) for _ in range(8)]
+
+
+def into(call, result, builds=BUILDS[-1:]):
+    """Write to an `out` with gaps between its elements; it has to be the same bits."""
+    for level, threads in builds:
+        several = isinstance(result, tuple)
+        outs = [strided(np.zeros_like(array)) for array in (result if several else [result])]
+        with using(level, threads):
+            returned = call(tuple(outs) if several else outs[0])
+        for out, same, expected in zip(
+            outs, returned if several else [returned], result if several else [result], strict=True
+        ):
+            assert same is out
+            assert_same_bits(out, expected, "with out=")
+            # The elements between those of `out` are not touched.
+            assert_same_bits(out.base, strided(expected).base, "between the elements of out")
+
+
+def check_max(case, x):
+    values, indices = reference_max(case, x)
+    best = answers(lambda: case.pool("max_pool", x))
+    assert_equal(best, values)
+    pair = answers(lambda: case.pool("max_pool", x, return_indices=True))
+    assert_equal(pair[0], values)
+    assert_equal(pair[1], indices)
+    into(lambda out: case.pool("max_pool", x, out=out), best)
+    into(lambda out: case.pool("max_pool", x, return_indices=True, out=out), pair)
+
+
+def check_average(case, x, **arguments):
+    result = answers(lambda: case.pool("avg_pool", x, **arguments))
+    dtype = arguments.pop("dtype", None)
+    include_pad = arguments.pop("count_include_pad", True)
+    divisor = arguments.pop("divisor_override", None)
+    if dtype is not None:
+        assert result.dtype == dtype_named(dtype)
+    if x.dtype.kind in "iub":
+        expected = reference_average(case, x, include_pad, divisor, result.dtype.name)
+        if result.dtype.kind in "iu":
+            assert_equal(result, expected)
+        else:
+            assert_within_an_ulp(result, case, x, include_pad, divisor)
+    else:
+        assert_average(case, "avg_pool", result, x, include_pad, divisor)
+    return result
+
+
+def check_max_backward(case, grad_output, x):
+    expected = reference_max_backward(case, grad_output, x)
+    found = answers(lambda: case.pool("max_pool_backward", grad_output, x))
+    assert_equal(found, expected)
+    _, indices = reference_max(case, x)
+    given = answers(lambda: case.pool("max_pool_backward", grad_output, x, indices=indices))
+    assert_same_bits(given, found, "with indices")
+    into(lambda out: case.pool("max_pool_backward", grad_output, x, out=out), found)
+    into(
+        lambda out: case.pool("max_pool_backward", grad_output, x, indices=indices, out=out), found
+    )
+
+
+def check_average_backward(case, grad_output, include_pad=True, divisor=None):
+    arguments = {}
+    if not case.adaptive:
+        arguments = {"count_include_pad": include_pad, "divisor_override": divisor}
+    result = answers(lambda: case.pool("avg_pool_backward", grad_output, **arguments))
+    assert_average(case, "avg_pool_backward", result, grad_output, include_pad, divisor)
+    into(lambda out: case.pool("avg_pool_backward", grad_output, out=out, **arguments), result)
+
+
+def divisors(case, number):
+    """One of the three ways to count."""
+    if case.adaptive:
+        return {}
+    ways = ({}, {"count_include_pad": False}, {"divisor_override": -3})
+    return ways[number % 3]
+
+
+# --- maxima --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@each_case()
+def test_max(case, dtype):
+    check_max(case, array_of(case.shape, dtype, seed=len(case.path), special=True))
+
+
+@pytest.mark.parametrize("number", range(RANDOM_SETS))
+def test_max_of_random_windows(number):
+    for case, rng in random_cases(number):
+        check_max(case, array_of(case.shape, rng.choice(DTYPES), rng, special=rng.random() < 0.5))
+
+
+# --- averages ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", range(3), ids=["with padding", "without padding", "divisor"])
+@each_case()
+def test_average(case, way):
+    if way and case.adaptive:
+        pytest.skip("bins have one way to count")
+    check_average(case, array_of(case.shape, "float32", seed=way), **divisors(case, way))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
+@each_case()
+def test_average_of_other_floats(case, dtype):
+    way = divisors(case, len(case.path))
+    check_average(case, array_of(case.shape, dtype, seed=1), **way)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64", "uint8"])
+@each_case()
+def test_average_of_integers(case, dtype):
+    x = array_of(case.shape, dtype, seed=2)
+    way = divisors(case, len(case.path))
+    check_average(case, x, **way)
+    check_average(case, x, dtype=dtype, **way)
+
+
+@pytest.mark.parametrize("number", range(RANDOM_SETS))
+def test_average_of_random_windows(number):
+    for case, rng in random_cases(1000 + number):
+        dtype = rng.choice(DTYPES)
+        x = array_of(case.shape, dtype, rng, special=rng.random() < 0.3)
+        results = FLOATS if dtype in FLOATS else FLOATS + INTEGERS
+        result = None if rng.random() < 0.3 else dtype_named(rng.choice(results))
+        check_average(case, x, dtype=result, **divisors(case, rng.integers(3)))
+
+
+# --- backward ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+@each_case()
+def test_max_backward(case, dtype):
+    x = array_of(case.shape, "float32", seed=3)
+    check_max_backward(case, array_of(case.result_shape, dtype, seed=4), x)
+
+
+@pytest.mark.parametrize("number", range(RANDOM_SETS))
+def test_max_backward_of_random_windows(number):
+    for case, rng in random_cases(2000 + number):
+        x = array_of(case.shape, rng.choice(DTYPES), rng, special=rng.random() < 0.5)
+        gradient = array_of(case.result_shape, rng.choice(FLOATS), rng, special=rng.random() < 0.2)
+        check_max_backward(case, gradient, x)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@each_case()
+def test_average_backward(case, dtype):
+    way = {} if case.adaptive else [{}, {"include_pad": False}, {"divisor": 7}][len(case.path) % 3]
+    check_average_backward(case, array_of(case.result_shape, dtype, seed=5), **way)
+
+
+@pytest.mark.parametrize("number", range(RANDOM_SETS))
+def test_average_backward_of_random_windows(number):
+    for case, rng in random_cases(3000 + number):
+        gradient = array_of(case.result_shape, rng.choice(FLOATS), rng, special=rng.random() < 0.2)
+        include_pad, divisor = bool(rng.integers(2)), rng.choice([None, -7, 1])
+        if case.adaptive:
+            include_pad, divisor = True, None
+        check_average_backward(case, gradient, include_pad, divisor)
