@@ -12,9 +12,20 @@
 #ifndef POOLTK_ROWS_H
 #define POOLTK_ROWS_H
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+enum { OP_MAX, OP_SUM };
+
+#if defined(__GNUC__)
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+#elif defined(_MSC_VER)
+#define ALWAYS_INLINE __forceinline
+#else
+#define ALWAYS_INLINE inline
+#endif
 
 /* Fetch so many bytes into the L2 cache: asked for while a tile is computed, the next is there. */
 static inline void prefetch(const char *address, ptrdiff_t bytes)
@@ -65,6 +76,15 @@ static inline double scalar_max_double(double a, double b)
 #define even_float(a, b) _mm256_shuffle_ps(a, b, 0x88)
 #define odd_float(a, b) _mm256_shuffle_ps(a, b, 0xDD)
 #define sorted_float(a) _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(a), 0xD8))
+#define middle_float(a, b) _mm256_castps_si256(_mm256_permute2f128_ps(a, b, 0x21))
+#define after1_float(a, b) \
+    _mm256_castsi256_ps(_mm256_alignr_epi8(middle_float(a, b), _mm256_castps_si256(a), 4))
+#define after2_float(a, b) \
+    _mm256_castsi256_ps(_mm256_alignr_epi8(middle_float(a, b), _mm256_castps_si256(a), 8))
+#define all_float(a) _mm256_set1_ps(a)
+#define product_float(a, b) _mm256_mul_ps(a, b)
+#define quotient_float(a, b) _mm256_div_ps(a, b)
+#define unordered_float(a) _mm256_cmp_ps(a, a, _CMP_UNORD_Q)
 #define KEYS_float __m256i
 #define load_keys_float(p) _mm256_loadu_si256((const __m256i *)(p))
 #define store_keys_float(p, k) _mm256_storeu_si256((__m256i *)(p), k)
@@ -86,6 +106,12 @@ static inline double scalar_max_double(double a, double b)
 #define even_double(a, b) _mm256_unpacklo_pd(a, b)
 #define odd_double(a, b) _mm256_unpackhi_pd(a, b)
 #define sorted_double(a) _mm256_permute4x64_pd(a, 0xD8)
+#define after1_double(a, b) _mm256_shuffle_pd(a, _mm256_permute2f128_pd(a, b, 0x21), 5)
+#define after2_double(a, b) _mm256_permute2f128_pd(a, b, 0x21)
+#define all_double(a) _mm256_set1_pd(a)
+#define product_double(a, b) _mm256_mul_pd(a, b)
+#define quotient_double(a, b) _mm256_div_pd(a, b)
+#define unordered_double(a) _mm256_cmp_pd(a, a, _CMP_UNORD_Q)
 #define KEYS_double __m256d
 #define load_keys_double _mm256_loadu_pd
 #define store_keys_double _mm256_storeu_pd
@@ -109,6 +135,12 @@ static inline double scalar_max_double(double a, double b)
 #define even_float(a, b) _mm_shuffle_ps(a, b, 0x88)
 #define odd_float(a, b) _mm_shuffle_ps(a, b, 0xDD)
 #define sorted_float(a) (a)
+#define after1_float(a, b) _mm_shuffle_ps(_mm_move_ss(a, b), _mm_move_ss(a, b), 0x39)
+#define after2_float(a, b) _mm_shuffle_ps(a, b, 0x4E)
+#define all_float(a) _mm_set1_ps(a)
+#define product_float(a, b) _mm_mul_ps(a, b)
+#define quotient_float(a, b) _mm_div_ps(a, b)
+#define unordered_float(a) _mm_cmpunord_ps(a, a)
 #define KEYS_float __m128i
 #define load_keys_float(p) _mm_loadu_si128((const __m128i *)(p))
 #define store_keys_float(p, k) _mm_storeu_si128((__m128i *)(p), k)
@@ -130,6 +162,12 @@ static inline double scalar_max_double(double a, double b)
 #define even_double(a, b) _mm_unpacklo_pd(a, b)
 #define odd_double(a, b) _mm_unpackhi_pd(a, b)
 #define sorted_double(a) (a)
+#define after1_double(a, b) _mm_shuffle_pd(a, b, 1)
+#define after2_double(a, b) (b)
+#define all_double(a) _mm_set1_pd(a)
+#define product_double(a, b) _mm_mul_pd(a, b)
+#define quotient_double(a, b) _mm_div_pd(a, b)
+#define unordered_double(a) _mm_cmpunord_pd(a, a)
 #define KEYS_double __m128d
 #define load_keys_double _mm_loadu_pd
 #define store_keys_double _mm_storeu_pd
@@ -152,6 +190,13 @@ static inline double scalar_max_double(double a, double b)
 #define even_float(a, b) vuzp1q_f32(a, b)
 #define odd_float(a, b) vuzp2q_f32(a, b)
 #define sorted_float(a) (a)
+#define after1_float(a, b) vextq_f32(a, b, 1)
+#define after2_float(a, b) vextq_f32(a, b, 2)
+#define all_float(a) vdupq_n_f32(a)
+#define product_float(a, b) vmulq_f32(a, b)
+#define quotient_float(a, b) vdivq_f32(a, b)
+#define unordered_float(a) vreinterpretq_f32_u32(vmvnq_u32(vceqq_f32(a, a)))
+#define choose_float(mask, b, a) vbslq_f32(vreinterpretq_u32_f32(mask), b, a)
 #define VECTOR_double float64x2_t
 #define WIDTH_double 2
 #define load_double vld1q_f64
@@ -161,6 +206,14 @@ static inline double scalar_max_double(double a, double b)
 #define even_double(a, b) vuzp1q_f64(a, b)
 #define odd_double(a, b) vuzp2q_f64(a, b)
 #define sorted_double(a) (a)
+#define after1_double(a, b) vextq_f64(a, b, 1)
+#define after2_double(a, b) (b)
+#define all_double(a) vdupq_n_f64(a)
+#define product_double(a, b) vmulq_f64(a, b)
+#define quotient_double(a, b) vdivq_f64(a, b)
+#define unordered_double(a) \
+    vreinterpretq_f64_u32(vmvnq_u32(vreinterpretq_u32_u64(vceqq_f64(a, a))))
+#define choose_double(mask, b, a) vbslq_f64(vreinterpretq_u64_f64(mask), b, a)
 #else /* vectors of one element; even_ and odd_ take the first and the second of a pair */
 #define VECTOR_float float
 #define WIDTH_float 1
@@ -180,6 +233,20 @@ static inline double scalar_max_double(double a, double b)
 #define even_double(a, b) (a)
 #define odd_double(a, b) (b)
 #define sorted_double(a) (a)
+#define after1_float(a, b) (b)
+#define after2_float(a, b) (b) /* wrong: not used where a vector has one element */
+#define all_float(a) (a)
+#define product_float(a, b) ((a) * (b))
+#define quotient_float(a, b) ((a) / (b))
+#define unordered_float(a) ((a) != (a))
+#define choose_float(mask, b, a) ((mask) ? (b) : (a))
+#define after1_double(a, b) (b)
+#define after2_double(a, b) (b)
+#define all_double(a) (a)
+#define product_double(a, b) ((a) * (b))
+#define quotient_double(a, b) ((a) / (b))
+#define unordered_double(a) ((a) != (a))
+#define choose_double(mask, b, a) ((mask) ? (b) : (a))
 #endif
 
 /* dst[j] = VALUE at j, in vectors; SCALAR for rows shorter than one. */
@@ -391,5 +458,25 @@ DEFINE_ROWS(max, float)
 DEFINE_ROWS(sum, float)
 DEFINE_ROWS(max, double)
 DEFINE_ROWS(sum, double)
+
+/* Rows of outputs, for _small.h. Lengths in bytes are those of rows, all others count elements. */
+typedef struct {
+    int op, taps, columns, stride; /* of the windows; taps are rows, 4 at most */
+    int exact;                     /* the divisor has a reciprocal */
+    ptrdiff_t tap[4];              /* bytes from the first row of a window to each of them */
+    ptrdiff_t rows, src_row, dst_row;
+    const char *src;
+    char *dst;
+    ptrdiff_t first_column, src_columns; /* where the first window begins, in a row of so many */
+    ptrdiff_t outputs, before, after;    /* of a row; those that stick out at either end */
+    double divisor, row_divisor;         /* of whole windows; of the rows alone */
+    const void *counts;                  /* of columns, of each output; NULL if all are equal */
+    ptrdiff_t ahead, fresh;              /* what to prefetch */
+} small_windows;
+
+#define T float
+#include "_small.h"
+#define T double
+#include "_small.h"
 
 #endif

@@ -3,12 +3,24 @@
 # loops. Sums are balanced trees, so that errors grow with the logarithm of a window's size, and
 # of one shape whatever the vector width, so that every level gives the same bits.
 
-cdef enum:
-    MAX = 0
-    SUM = 1
-
-
 cdef extern from "_rows.h" nogil:
+    cdef enum:
+        MAX "OP_MAX"
+        SUM "OP_SUM"
+    ctypedef struct small_windows:
+        int op, taps, columns, stride
+        bint exact
+        Py_ssize_t tap[4]
+        Py_ssize_t rows, src_row, dst_row
+        const char* src
+        char* dst
+        Py_ssize_t first_column, src_columns
+        Py_ssize_t outputs, before, after
+        double divisor, row_divisor
+        const void* counts
+        Py_ssize_t ahead, fresh
+    void pool_small_float(const small_windows* windows)
+    void pool_small_double(const small_windows* windows)
     void prefetch(const char* address, Py_ssize_t bytes)
     const int LANES  # partial results of a row that is reduced to one value
     float max_run_float(const float* row, Py_ssize_t n)

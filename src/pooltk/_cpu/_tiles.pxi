@@ -7,6 +7,7 @@ cdef enum:
     TILE = 2048         # elements of merged rows in a tile
     WIDE_ROWS = 8       # windows of more rows, overlapping by three quarters, are doubled
     BLOCK = 32768       # gradients that are added up in scratch before they are stored
+    SHORT_ROW = 10      # rows of fewer outputs have no block of vectors of their own
     WIDE_BIN = 32       # windows of more columns that hardly overlap are reduced where they lie
 
 
@@ -47,6 +48,7 @@ cdef struct job_t:
     Py_ssize_t divisor_override
     bint divide_first     # backward: gradients are divided before they are added up
     # plan
+    bint small            # windows of few rows and columns, reduced in registers
     bint regular          # windows slide along the row over padded scratch
     bint spread           # the inverse of strided windows: results are interleaved
     bint wide_rows        # windows overlap so much along the height that doubling pays
@@ -736,6 +738,72 @@ cdef Py_ssize_t reduce_rows(
     return width
 
 
+cdef inline Py_ssize_t full_rows(const axis_t* axis, Py_ssize_t y, Py_ssize_t end) noexcept nogil:
+    """How many windows from y on, up to `end`, have all their taps inside; else 1."""
+    cdef Py_ssize_t last = floor_div(
+        axis.input_size + axis.padding - extent(axis), axis.stride
+    )
+    if axis.kind != SLIDING or y * axis.stride < axis.padding or y > last:
+        return 1
+    return min(last + 1, end) - y
+
+
+cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) noexcept nogil:
+    """Windows of 2 or 3 columns over up to 4 rows, straight from src to dst."""
+    cdef const axis_t* height = &job.window[1]
+    cdef const axis_t* width = &job.window[2]
+    cdef small_windows w
+    cdef Py_ssize_t taps_z = tap_count(&job.window[0], tile.z), taps_y, z, tap, y = tile.y
+    cdef Py_ssize_t depth = first_tap(&job.window[0], tile.z), inner, x
+    cdef Py_ssize_t src_offset = tile.src_offset
+    cdef Py_ssize_t dst_offset = batch_offset(job, job.batch_stride[1], tile.item)
+    cdef double count = 1, divisor
+    cdef int exponent
+    w.op = job.op
+    w.columns = <int>width.kernel_size
+    w.stride = <int>width.stride
+    w.src_row = height.stride * job.src.stride[1]
+    w.dst_row = job.dst.stride[1]
+    w.first_column = tile.x * width.stride - width.padding
+    w.src_columns = width.input_size
+    w.outputs = tile.x_end - tile.x
+    w.before = max(0, ceil_div(-w.first_column, width.stride))
+    inner = floor_div(width.input_size - width.kernel_size - w.first_column, width.stride) + 1
+    w.after = max(0, w.outputs - inner)
+    w.counts = NULL
+    if job.op == SUM and not job.divisor_override:
+        count = <double>width.kernel_size
+        if w.before + w.after:
+            column_counts(job, tile.x, tile.x_end, 1, scratch + job.at_counts)
+            w.counts = scratch + job.at_counts
+    w.fresh = min(height.kernel_size, height.stride) * width.input_size * sizeof(acc_t)
+    w.ahead = job.tile_y * w.src_row
+    while y < tile.y_end:
+        taps_y = tap_count(height, y)
+        w.rows = full_rows(height, y, tile.y_end)
+        for z in range(taps_z):
+            for tap in range(taps_y):
+                w.tap[z * taps_y + tap] = (
+                    z * job.window[0].step * job.src.stride[0]
+                    + tap * height.step * job.src.stride[1]
+                )
+        w.taps = <int>(taps_z * taps_y)
+        w.src = src_offset + address(&job.src, depth, first_tap(height, y), 0, 0)
+        w.dst = dst_offset + address(&job.dst, tile.z, y, tile.x, 0)
+        w.row_divisor = 1
+        if job.op == SUM:
+            w.row_divisor = <double>(
+                job.divisor_override if job.divisor_override else rows_count(job, tile.z, y)
+            )
+        w.divisor = w.row_divisor * count
+        w.exact = frexp(w.divisor, &exponent) == 0.5
+        if acc_t is float:
+            pool_small_float(&w)
+        elif acc_t is double:
+            pool_small_double(&w)
+        y += w.rows
+
+
 cdef void pool_tile(const job_t* job, Py_ssize_t index, acc_t* scratch) noexcept nogil:
     cdef tile_t tile
     cdef acc_t* result = scratch + job.at_result
@@ -744,6 +812,9 @@ cdef void pool_tile(const job_t* job, Py_ssize_t index, acc_t* scratch) noexcept
     cdef char* dst
     cdef Py_ssize_t y, outputs, elements, pitch, dst_offset, divisor = 1
     place_tile(job, index, &tile)
+    if job.small:
+        pool_small_tile(job, &tile, scratch)
+        return
     dst_offset = batch_offset(job, job.batch_stride[1], tile.item)
     outputs = tile.x_end - tile.x
     elements = outputs * tile.channels
@@ -862,6 +933,17 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
         not job.whole_windows and height.kind == SLIDING and height.kernel_size > WIDE_ROWS
         and height.kernel_size >= 4 * height.stride
         and extent(height) <= 2 * height.input_size + STRIP
+    )
+
+    job.small = (
+        (acc_t is float or acc_t is double) and job.direct_rows and job.direct_dst
+        and channels == 1 and not job.find_winners and not job.divide_first
+        and width.kind == SLIDING and width.dilation == 1 and width.output_size >= SHORT_ROW
+        and 2 <= width.kernel_size <= 3 and width.stride <= min(2, width.kernel_size)
+        and height.kind == SLIDING and height.dilation == 1
+        and job.window[0].kind == SLIDING and job.window[0].dilation == 1
+        and job.window[0].kernel_size * height.kernel_size <= 4
+        and -1e6 < job.divisor_override < 1e6
     )
 
     # Columns of output, then rows, until the merged rows fill a tile.
