@@ -76,11 +76,6 @@ static inline double scalar_max_double(double a, double b)
 #define even_float(a, b) _mm256_shuffle_ps(a, b, 0x88)
 #define odd_float(a, b) _mm256_shuffle_ps(a, b, 0xDD)
 #define sorted_float(a) _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(a), 0xD8))
-#define middle_float(a, b) _mm256_castps_si256(_mm256_permute2f128_ps(a, b, 0x21))
-#define after1_float(a, b) \
-    _mm256_castsi256_ps(_mm256_alignr_epi8(middle_float(a, b), _mm256_castps_si256(a), 4))
-#define after2_float(a, b) \
-    _mm256_castsi256_ps(_mm256_alignr_epi8(middle_float(a, b), _mm256_castps_si256(a), 8))
 #define all_float(a) _mm256_set1_ps(a)
 #define product_float(a, b) _mm256_mul_ps(a, b)
 #define quotient_float(a, b) _mm256_div_ps(a, b)
@@ -106,8 +101,6 @@ static inline double scalar_max_double(double a, double b)
 #define even_double(a, b) _mm256_unpacklo_pd(a, b)
 #define odd_double(a, b) _mm256_unpackhi_pd(a, b)
 #define sorted_double(a) _mm256_permute4x64_pd(a, 0xD8)
-#define after1_double(a, b) _mm256_shuffle_pd(a, _mm256_permute2f128_pd(a, b, 0x21), 5)
-#define after2_double(a, b) _mm256_permute2f128_pd(a, b, 0x21)
 #define all_double(a) _mm256_set1_pd(a)
 #define product_double(a, b) _mm256_mul_pd(a, b)
 #define quotient_double(a, b) _mm256_div_pd(a, b)
@@ -135,8 +128,6 @@ static inline double scalar_max_double(double a, double b)
 #define even_float(a, b) _mm_shuffle_ps(a, b, 0x88)
 #define odd_float(a, b) _mm_shuffle_ps(a, b, 0xDD)
 #define sorted_float(a) (a)
-#define after1_float(a, b) _mm_shuffle_ps(_mm_move_ss(a, b), _mm_move_ss(a, b), 0x39)
-#define after2_float(a, b) _mm_shuffle_ps(a, b, 0x4E)
 #define all_float(a) _mm_set1_ps(a)
 #define product_float(a, b) _mm_mul_ps(a, b)
 #define quotient_float(a, b) _mm_div_ps(a, b)
@@ -162,8 +153,6 @@ static inline double scalar_max_double(double a, double b)
 #define even_double(a, b) _mm_unpacklo_pd(a, b)
 #define odd_double(a, b) _mm_unpackhi_pd(a, b)
 #define sorted_double(a) (a)
-#define after1_double(a, b) _mm_shuffle_pd(a, b, 1)
-#define after2_double(a, b) (b)
 #define all_double(a) _mm_set1_pd(a)
 #define product_double(a, b) _mm_mul_pd(a, b)
 #define quotient_double(a, b) _mm_div_pd(a, b)
@@ -190,8 +179,6 @@ static inline double scalar_max_double(double a, double b)
 #define even_float(a, b) vuzp1q_f32(a, b)
 #define odd_float(a, b) vuzp2q_f32(a, b)
 #define sorted_float(a) (a)
-#define after1_float(a, b) vextq_f32(a, b, 1)
-#define after2_float(a, b) vextq_f32(a, b, 2)
 #define all_float(a) vdupq_n_f32(a)
 #define product_float(a, b) vmulq_f32(a, b)
 #define quotient_float(a, b) vdivq_f32(a, b)
@@ -206,8 +193,6 @@ static inline double scalar_max_double(double a, double b)
 #define even_double(a, b) vuzp1q_f64(a, b)
 #define odd_double(a, b) vuzp2q_f64(a, b)
 #define sorted_double(a) (a)
-#define after1_double(a, b) vextq_f64(a, b, 1)
-#define after2_double(a, b) (b)
 #define all_double(a) vdupq_n_f64(a)
 #define product_double(a, b) vmulq_f64(a, b)
 #define quotient_double(a, b) vdivq_f64(a, b)
@@ -233,15 +218,11 @@ static inline double scalar_max_double(double a, double b)
 #define even_double(a, b) (a)
 #define odd_double(a, b) (b)
 #define sorted_double(a) (a)
-#define after1_float(a, b) (b)
-#define after2_float(a, b) (b) /* wrong: not used where a vector has one element */
 #define all_float(a) (a)
 #define product_float(a, b) ((a) * (b))
 #define quotient_float(a, b) ((a) / (b))
 #define unordered_float(a) ((a) != (a))
 #define choose_float(mask, b, a) ((mask) ? (b) : (a))
-#define after1_double(a, b) (b)
-#define after2_double(a, b) (b)
 #define all_double(a) (a)
 #define product_double(a, b) ((a) * (b))
 #define quotient_double(a, b) ((a) / (b))
@@ -459,19 +440,22 @@ DEFINE_ROWS(sum, float)
 DEFINE_ROWS(max, double)
 DEFINE_ROWS(sum, double)
 
-/* Rows of outputs, for _small.h. Lengths in bytes are those of rows, all others count elements. */
+/* How a result of _small.h leaves: a sum is multiplied by a reciprocal that is exact, or divided. */
+enum { AS_IT_IS, MULTIPLIED, DIVIDED, DIVIDED_EACH };
+
+/* Rows of outputs whose windows have the same rows inside, for _small.h. */
 typedef struct {
-    int op, taps, columns, stride; /* of the windows; taps are rows, 4 at most */
-    int exact;                     /* the divisor has a reciprocal */
-    ptrdiff_t tap[4];              /* bytes from the first row of a window to each of them */
-    ptrdiff_t rows, src_row, dst_row;
-    const char *src;
+    int op, taps, columns, stride, finish; /* taps: rows of a window, 4 at most */
+    ptrdiff_t tap[4];                      /* in bytes, from the first */
+    ptrdiff_t rows, src_row, dst_row;      /* how many, and how far apart, in bytes */
+    const char *src, *src_end;             /* the first tap; up to here may be read */
     char *dst;
-    ptrdiff_t first_column, src_columns; /* where the first window begins, in a row of so many */
-    ptrdiff_t outputs, before, after;    /* of a row; those that stick out at either end */
-    double divisor, row_divisor;         /* of whole windows; of the rows alone */
-    const void *counts;                  /* of columns, of each output; NULL if all are equal */
-    ptrdiff_t ahead, fresh;              /* what to prefetch */
+    void *padded[2];                       /* scratch for a row and its padding */
+    ptrdiff_t before, columns_inside;      /* padding before it, and its elements */
+    ptrdiff_t outputs;                     /* of a row */
+    double by;                             /* divisor of all windows, or its reciprocal, */
+    const void *divisors;                  /* or one for each output of a row */
+    ptrdiff_t ahead, fresh;                /* what to prefetch, in bytes */
 } small_windows;
 
 #define T float

@@ -7,18 +7,26 @@ cdef extern from "_rows.h" nogil:
     cdef enum:
         MAX "OP_MAX"
         SUM "OP_SUM"
+    cdef enum:
+        AS_IT_IS
+        MULTIPLIED
+        DIVIDED
+        DIVIDED_EACH
     ctypedef struct small_windows:
-        int op, taps, columns, stride
-        bint exact
+        int op, taps, columns, stride, finish
         Py_ssize_t tap[4]
         Py_ssize_t rows, src_row, dst_row
         const char* src
+        const char* src_end
         char* dst
-        Py_ssize_t first_column, src_columns
-        Py_ssize_t outputs, before, after
-        double divisor, row_divisor
-        const void* counts
+        void* padded[2]
+        Py_ssize_t before, columns_inside
+        Py_ssize_t outputs
+        double by
+        const void* divisors
         Py_ssize_t ahead, fresh
+    void pad_small_float(const small_windows* windows)
+    void pad_small_double(const small_windows* windows)
     void pool_small_float(const small_windows* windows)
     void pool_small_double(const small_windows* windows)
     void prefetch(const char* address, Py_ssize_t bytes)

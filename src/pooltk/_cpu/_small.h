@@ -1,18 +1,16 @@
 /* Windows of few rows and columns, for each T that includes this: float and double.
  *
- * The rows of a window (`tap`: where they lie, in bytes from the first) are merged in registers, the
- * columns of the merged row by shuffles, and a sum is divided before it is stored: nothing goes
- * through scratch. What is merged with what, in which order, is as in the general way through
- * scratch rows, for the same bits; windows that stick out take the identity for what they lack.
+ * For each row of outputs, the rows of its windows (`tap`: where they lie) are merged into a padded
+ * row, and the columns of that one are merged into the row of results, which are divided on the
+ * way. There are two padded rows: one is filled while the other is read, as a load that
+ * spans two stores waits until both have reached the cache.
  */
 #define JOIN2(a, b) a##b
 #define JOIN(a, b) JOIN2(a, b)
 #define OF_T(name) JOIN(name, T)
 #define VECTOR OF_T(VECTOR_)
 #define WIDTH OF_T(WIDTH_)
-
-/* How a result leaves: as it is, times a reciprocal that is exact, or divided. */
-enum OF_T(finish_) { OF_T(AS_IT_IS_), OF_T(PRODUCT_), OF_T(QUOTIENT_) };
+#define LOAD(p) OF_T(load_)(p)
 
 static ALWAYS_INLINE VECTOR OF_T(joined_)(int op, VECTOR a, VECTOR b)
 {
@@ -24,167 +22,198 @@ static ALWAYS_INLINE T OF_T(scalar_joined_)(int op, T a, T b)
     return op == OP_SUM ? a + b : OF_T(scalar_max_)(a, b);
 }
 
-/* Element j of the merged row, and a vector of them. */
+static ALWAYS_INLINE VECTOR OF_T(merged_)(int op, int taps, const T *const *row, ptrdiff_t j)
+{
+    VECTOR a = LOAD(row[0] + j);
+    if (taps >= 2)
+        a = OF_T(joined_)(op, a, LOAD(row[1] + j));
+    if (taps == 3)
+        a = OF_T(joined_)(op, a, LOAD(row[2] + j));
+    if (taps == 4)
+        a = OF_T(joined_)(op, a, OF_T(joined_)(op, LOAD(row[2] + j), LOAD(row[3] + j)));
+    return a;
+}
+
 static ALWAYS_INLINE T OF_T(scalar_merged_)(int op, int taps, const T *const *row, ptrdiff_t j)
 {
     T a = row[0][j];
-    if (taps == 1)
-        return a;
-    a = OF_T(scalar_joined_)(op, a, row[1][j]);
-    if (taps == 2)
-        return a;
-    return OF_T(scalar_joined_)(
-        op, a, taps == 3 ? row[2][j] : OF_T(scalar_joined_)(op, row[2][j], row[3][j]));
+    if (taps >= 2)
+        a = OF_T(scalar_joined_)(op, a, row[1][j]);
+    if (taps == 3)
+        a = OF_T(scalar_joined_)(op, a, row[2][j]);
+    if (taps == 4)
+        a = OF_T(scalar_joined_)(op, a, OF_T(scalar_joined_)(op, row[2][j], row[3][j]));
+    return a;
 }
 
-static ALWAYS_INLINE VECTOR OF_T(merged_)(int op, int taps, const T *const *row, ptrdiff_t j)
+/* The rows of a window, merged into the middle of a padded row. */
+static ALWAYS_INLINE void OF_T(merge_taps_)(
+    int op, int taps, const small_windows *w, const char *src, T *dst, T identity)
 {
-    VECTOR a = OF_T(load_)(row[0] + j), b;
-    if (taps == 1)
-        return a;
-    a = OF_T(joined_)(op, a, OF_T(load_)(row[1] + j));
-    if (taps == 2)
-        return a;
-    b = OF_T(load_)(row[2] + j);
-    return OF_T(joined_)(op, a, taps == 3 ? b : OF_T(joined_)(op, b, OF_T(load_)(row[3] + j)));
+    const T *row[4];
+    ptrdiff_t n = w->columns_inside, j = 0;
+    for (int k = 0; k < taps; k++)
+        row[k] = (const T *)(src + w->tap[k]);
+    if (n >= WIDTH) {
+        for (; j < n - WIDTH; j += WIDTH)
+            OF_T(store_)(dst + j, OF_T(merged_)(op, taps, row, j));
+        OF_T(store_)(dst + n - WIDTH, OF_T(merged_)(op, taps, row, n - WIDTH));
+        return;
+    }
+    if ((const char *)(row[taps - 1] + WIDTH) <= w->src_end) /* what lies behind a short row */
+        OF_T(store_)(dst, OF_T(merged_)(op, taps, row, 0));
+    else
+        for (; j < n; j++)
+            dst[j] = OF_T(scalar_merged_)(op, taps, row, j);
+    for (j = n; j < WIDTH; j++)
+        dst[j] = identity;
 }
 
-static ALWAYS_INLINE VECTOR OF_T(finished_)(int finish, VECTOR value, VECTOR by)
+/* Results: windows of a merged row's columns, `stride` apart. */
+static ALWAYS_INLINE VECTOR OF_T(columns_)(int op, int columns, int stride, const T *row)
 {
-    if (finish == OF_T(AS_IT_IS_))
+    VECTOR a, b;
+    if (columns == 1)
+        return LOAD(row);
+    if (stride == 1) {
+        a = OF_T(joined_)(op, LOAD(row), LOAD(row + 1));
+        return columns == 2 ? a : OF_T(joined_)(op, a, LOAD(row + 2));
+    }
+    a = LOAD(row);
+    b = LOAD(row + WIDTH);
+    a = OF_T(joined_)(op, OF_T(even_)(a, b), OF_T(odd_)(a, b));
+    if (columns == 3)
+        a = OF_T(joined_)(op, a, OF_T(even_)(LOAD(row + 2), LOAD(row + 2 + WIDTH)));
+    return OF_T(sorted_)(a);
+}
+
+static ALWAYS_INLINE VECTOR OF_T(finished_)(int finish, VECTOR value, const T *divisor, VECTOR by)
+{
+    if (finish == AS_IT_IS)
         return value;
-    value = finish == OF_T(PRODUCT_) ? OF_T(product_)(value, by) : OF_T(quotient_)(value, by);
+    if (finish == DIVIDED_EACH)
+        by = LOAD(divisor);
+    value = finish == MULTIPLIED ? OF_T(product_)(value, by) : OF_T(quotient_)(value, by);
     return OF_T(choose_)(OF_T(unordered_)(value), OF_T(all_)((T)NAN), value);
 }
 
-static ALWAYS_INLINE T OF_T(scalar_finished_)(int finish, T value, T by)
+static ALWAYS_INLINE void OF_T(merge_columns_)(
+    int op, int columns, int stride, int finish, const small_windows *w, const T *row, T *dst,
+    ptrdiff_t following)
 {
-    if (finish == OF_T(AS_IT_IS_))
-        return value;
-    value = finish == OF_T(PRODUCT_) ? value * by : value / by;
-    return value == value ? value : (T)NAN;
-}
-
-/* n outputs whose windows lie within the row; n is WIDTH at least. */
-static ALWAYS_INLINE void OF_T(within_)(
-    int op, int taps, int columns, int stride, int finish, const T *const *row, T *dst, ptrdiff_t n,
-    T by)
-{
-    VECTOR divisor = OF_T(all_)(by), first, second, next, next_second, value;
-    ptrdiff_t j = 0, block = stride * WIDTH;
-    T beyond[WIDTH] = {0};
-    first = OF_T(merged_)(op, taps, row, 0);
-    second = stride == 2 ? OF_T(merged_)(op, taps, row, WIDTH) : first;
-    for (;;) {
-        ptrdiff_t at = stride * j + block; /* the next block */
-        int more = j + 2 * WIDTH <= n;
-        if (more) {
-            next = OF_T(merged_)(op, taps, row, at);
-            next_second = stride == 2 ? OF_T(merged_)(op, taps, row, at + WIDTH) : next;
-        } else { /* as many columns as windows of this block still reach */
-            if (columns > stride)
-                beyond[0] = OF_T(scalar_merged_)(op, taps, row, at);
-            if (columns > stride + 1)
-                beyond[1] = OF_T(scalar_merged_)(op, taps, row, at + 1);
-            next = next_second = OF_T(load_)(beyond);
-        }
-        if (stride == 1) {
-            value = OF_T(joined_)(op, first, OF_T(after1_)(first, next));
-            if (columns == 3)
-                value = OF_T(joined_)(op, value, OF_T(after2_)(first, next));
-        } else {
-            value = OF_T(joined_)(op, OF_T(even_)(first, second), OF_T(odd_)(first, second));
-            value = OF_T(sorted_)(value);
-            if (columns == 3) {
-                VECTOR even = OF_T(sorted_)(OF_T(even_)(first, second));
-                VECTOR next_even = OF_T(even_)(next, next_second); /* its first is in place */
-                value = OF_T(joined_)(op, value, OF_T(after1_)(even, next_even));
-            }
-        }
-        OF_T(store_)(dst + j, OF_T(finished_)(finish, value, divisor));
-        if (j + WIDTH == n)
-            return;
-        j += WIDTH;
-        first = next;
-        second = next_second;
-        if (!more) { /* a last block, over its neighbour */
-            j = n - WIDTH;
-            first = OF_T(merged_)(op, taps, row, stride * j);
-            second = stride == 2 ? OF_T(merged_)(op, taps, row, stride * j + WIDTH) : first;
-        }
+    const T *divisors = (const T *)w->divisors;
+    VECTOR by = OF_T(all_)((T)w->by);
+    ptrdiff_t n = w->outputs, j;
+#define RESULTS(j) \
+    OF_T(finished_)(finish, OF_T(columns_)(op, columns, stride, row + stride * (j)), divisors + (j), by)
+    if (n >= WIDTH) {
+        for (j = 0; j < n - WIDTH; j += WIDTH)
+            OF_T(store_)(dst + j, RESULTS(j));
+        OF_T(store_)(dst + n - WIDTH, RESULTS(n - WIDTH));
+    } else if (n + following >= WIDTH) { /* what lies behind a short row is written later */
+        OF_T(store_)(dst, RESULTS(0));
+    } else {
+        T results[WIDTH];
+        OF_T(store_)(results, RESULTS(0));
+        memcpy(dst, results, n * sizeof(T));
     }
+#undef RESULTS
 }
 
-/* The window of an output that sticks out on either side. */
-static ALWAYS_INLINE void OF_T(across_)(
-    int op, int taps, int finish, const T *const *row, const small_windows *w, T *dst, ptrdiff_t j)
+/* Pairs of columns without padding: nothing goes through a padded row. */
+static ALWAYS_INLINE void OF_T(pool_pairs_)(int op, int taps, int finish, const small_windows *w)
 {
-    T column[3] = {0}, value;
-    for (int k = 0; k < w->columns; k++) {
-        ptrdiff_t x = w->first_column + j * w->stride + k;
-        column[k] = x >= 0 && x < w->src_columns ? OF_T(scalar_merged_)(op, taps, row, x)
-                    : op == OP_SUM                  ? 0
-                                                 : (T)-INFINITY;
-    }
-    value = OF_T(scalar_joined_)(op, column[0], column[1]);
-    if (w->columns == 3)
-        value = OF_T(scalar_joined_)(op, value, column[2]);
-    dst[j] = OF_T(scalar_finished_)(
-        finish, value,
-        w->counts ? (T)((const T *)w->counts)[j] * (T)w->row_divisor : (T)w->divisor);
-}
-
-static ALWAYS_INLINE void OF_T(each_row_)(
-    int op, int taps, int columns, int stride, int finish, const small_windows *w)
-{
+    VECTOR by = OF_T(all_)((T)w->by);
+    const T *row[4];
     const char *src = w->src;
     char *dst = w->dst;
-    ptrdiff_t begin = w->before, end = w->outputs - w->after, y, j;
-    /* Where windows differ in their counts, those at the ends are divided. */
-    int edge = finish == OF_T(PRODUCT_) && w->counts ? OF_T(QUOTIENT_) : finish;
-    T by = (T)(finish == OF_T(PRODUCT_) ? 1 / w->divisor : w->divisor);
+    ptrdiff_t last = w->outputs - WIDTH, y, j;
+#define PAIR(part, j) \
+    OF_T(part)(OF_T(merged_)(op, taps, row, 2 * (j)), OF_T(merged_)(op, taps, row, 2 * (j) + WIDTH))
+#define PAIRS(j) \
+    OF_T(finished_)(finish, OF_T(sorted_)(OF_T(joined_)(op, PAIR(even_, j), PAIR(odd_, j))), 0, by)
     for (y = 0; y < w->rows; y++, src += w->src_row, dst += w->dst_row) {
-        const T *row[4], *inner[4];
-        for (int k = 0; k < taps; k++) {
+        for (int k = 0; k < taps; k++)
             row[k] = (const T *)(src + w->tap[k]);
-            inner[k] = row[k] + w->first_column + begin * stride;
-        }
         prefetch(src + w->ahead, w->fresh);
-        for (j = 0; j < begin; j++)
-            OF_T(across_)(op, taps, edge, row, w, (T *)dst, j);
-        OF_T(within_)(op, taps, columns, stride, finish, inner, (T *)dst + begin, end - begin, by);
-        for (j = end; j < w->outputs; j++)
-            OF_T(across_)(op, taps, edge, row, w, (T *)dst, j);
+        for (j = 0; j < last; j += WIDTH)
+            OF_T(store_)((T *)dst + j, PAIRS(j));
+        OF_T(store_)((T *)dst + last, PAIRS(last));
+    }
+#undef PAIR
+#undef PAIRS
+}
+
+static ALWAYS_INLINE void OF_T(pool_rows_)(
+    int op, int taps, int columns, int stride, int finish, const small_windows *w)
+{
+    T *padded[2] = {(T *)w->padded[0], (T *)w->padded[1]};
+    T identity = op == OP_SUM ? 0 : (T)-INFINITY;
+    const char *src = w->src;
+    char *dst = w->dst;
+    ptrdiff_t row = w->outputs * sizeof(T), y;
+    /* results of rows to come, if they lie behind */
+    ptrdiff_t following = w->dst_row == row ? (w->rows - 1) * w->outputs : 0;
+    if (columns == 2 && stride == 2 && finish != DIVIDED_EACH && !w->before &&
+        w->outputs >= WIDTH && 2 * w->outputs <= w->columns_inside) {
+        OF_T(pool_pairs_)(op, taps, finish, w);
+        return;
+    }
+    OF_T(merge_taps_)(op, taps, w, src, padded[0] + w->before, identity);
+    for (y = 0; y < w->rows; y++) {
+        if (y + 1 < w->rows) {
+            src += w->src_row;
+            prefetch(src + w->ahead, w->fresh);
+            OF_T(merge_taps_)(op, taps, w, src, padded[(y + 1) & 1] + w->before, identity);
+        }
+        OF_T(merge_columns_)(op, columns, stride, finish, w, padded[y & 1], (T *)dst, following);
+        dst += w->dst_row;
+        following -= w->outputs;
     }
 }
 
-#define FOR_TAPS(op, columns, stride, finish)                          \
-    switch (w->taps) {                                                 \
-    case 1: OF_T(each_row_)(op, 1, columns, stride, finish, w); break; \
-    case 2: OF_T(each_row_)(op, 2, columns, stride, finish, w); break; \
-    case 3: OF_T(each_row_)(op, 3, columns, stride, finish, w); break; \
-    default: OF_T(each_row_)(op, 4, columns, stride, finish, w);       \
+#define FOR_TAPS(op, columns, stride, finish)                            \
+    switch (w->taps) {                                                   \
+    case 1: OF_T(pool_rows_)(op, 1, columns, stride, finish, w); return; \
+    case 2: OF_T(pool_rows_)(op, 2, columns, stride, finish, w); return; \
+    case 3: OF_T(pool_rows_)(op, 3, columns, stride, finish, w); return; \
+    case 4: OF_T(pool_rows_)(op, 4, columns, stride, finish, w); return; \
     }
 
-#define FOR_COLUMNS(op, finish)                      \
-    if (w->columns == 2 && w->stride == 2) {         \
-        FOR_TAPS(op, 2, 2, finish)                   \
-    } else if (w->columns == 3 && w->stride == 2) {  \
-        FOR_TAPS(op, 3, 2, finish)                   \
-    } else if (w->columns == 3 && w->stride == 1) {  \
-        FOR_TAPS(op, 3, 1, finish)                   \
-    } else {                                         \
-        FOR_TAPS(op, 2, 1, finish)                   \
+#define FOR_COLUMNS(op, finish)               \
+    switch (2 * w->columns + w->stride) {     \
+    case 3: FOR_TAPS(op, 1, 1, finish) break; \
+    case 5: FOR_TAPS(op, 2, 1, finish) break; \
+    case 6: FOR_TAPS(op, 2, 2, finish) break; \
+    case 7: FOR_TAPS(op, 3, 1, finish) break; \
+    case 8: FOR_TAPS(op, 3, 2, finish) break; \
     }
 
+/* Put the identity around the padded rows. */
+static void OF_T(pad_small_)(const small_windows *w)
+{
+    T identity = w->op == OP_SUM ? 0 : (T)-INFINITY;
+    ptrdiff_t end = w->before + w->columns_inside;
+    for (int i = 0; i < 2; i++) {
+        T *padded = (T *)w->padded[i];
+        for (ptrdiff_t j = 0; j < w->before; j++)
+            padded[j] = identity;
+        for (ptrdiff_t j = end; j < end + w->columns + 2 * WIDTH; j++)
+            padded[j] = identity;
+    }
+}
+
+/* Fill the rows of outputs that `w` names. */
 static void OF_T(pool_small_)(const small_windows *w)
 {
-    if (w->op != OP_SUM) {
-        FOR_COLUMNS(OP_MAX, OF_T(AS_IT_IS_))
-    } else if (w->exact) {
-        FOR_COLUMNS(OP_SUM, OF_T(PRODUCT_))
+    if (w->op == OP_MAX) {
+        FOR_COLUMNS(OP_MAX, AS_IT_IS)
+    } else if (w->finish == MULTIPLIED) {
+        FOR_COLUMNS(OP_SUM, MULTIPLIED)
+    } else if (w->finish == DIVIDED) {
+        FOR_COLUMNS(OP_SUM, DIVIDED)
     } else {
-        FOR_COLUMNS(OP_SUM, OF_T(QUOTIENT_))
+        FOR_COLUMNS(OP_SUM, DIVIDED_EACH)
     }
 }
 
@@ -195,4 +224,5 @@ static void OF_T(pool_small_)(const small_windows *w)
 #undef OF_T
 #undef VECTOR
 #undef WIDTH
+#undef LOAD
 #undef T

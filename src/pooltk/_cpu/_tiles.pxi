@@ -7,7 +7,6 @@ cdef enum:
     TILE = 2048         # elements of merged rows in a tile
     WIDE_ROWS = 8       # windows of more rows, overlapping by three quarters, are doubled
     BLOCK = 32768       # gradients that are added up in scratch before they are stored
-    SHORT_ROW = 10      # rows of fewer outputs have no block of vectors of their own
     WIDE_BIN = 32       # windows of more columns that hardly overlap are reduced where they lie
 
 
@@ -48,14 +47,14 @@ cdef struct job_t:
     Py_ssize_t divisor_override
     bint divide_first     # backward: gradients are divided before they are added up
     # plan
-    bint small            # windows of few rows and columns, reduced in registers
+    bint small            # windows of few rows and columns, between direct rows
     bint regular          # windows slide along the row over padded scratch
     bint spread           # the inverse of strided windows: results are interleaved
     bint wide_rows        # windows overlap so much along the height that doubling pays
     bint whole_windows    # a window is reduced where it lies
     bint direct_rows      # rows of src are read where they are
     bint direct_dst       # rows of dst are written where they are
-    Py_ssize_t tile_y, tile_x, tile_c
+    Py_ssize_t tile_items, tile_y, tile_x, tile_c
     Py_ssize_t tiles[5]   # 1, and how many tiles the depth, height, width, channels have
     # scratch of a thread, in elements: where each part begins
     Py_ssize_t at_merged, at_even, at_odd, at_result, at_low, at_counts, at_levels, at_loaded
@@ -64,8 +63,8 @@ cdef struct job_t:
 
 cdef struct tile_t:
     limb_t limb
-    Py_ssize_t item                    # of the batch
-    Py_ssize_t src_offset              # of that item, in bytes
+    Py_ssize_t item, item_end          # of the batch; one, but of small windows
+    Py_ssize_t src_offset              # of the first, in bytes
     Py_ssize_t z, y, y_end, x, x_end, c, channels
     Py_ssize_t column, columns         # of src that the tile's windows reach
     Py_ssize_t left, pitch             # padding before them; columns a merged row holds
@@ -659,7 +658,8 @@ cdef void place_tile(const job_t* job, Py_ssize_t index, tile_t* tile) noexcept 
     tile.y = index % job.tiles[2] * job.tile_y
     index //= job.tiles[2]
     tile.z = index % job.tiles[1]
-    tile.item = index // job.tiles[1]
+    tile.item = index // job.tiles[1] * job.tile_items
+    tile.item_end = min(tile.item + job.tile_items, job.items)
     tile.src_offset = batch_offset(job, job.batch_stride[0], tile.item)
     tile.channels = min(job.tile_c, job.channels - tile.c)
     tile.y_end = min(tile.y + job.tile_y, job.window[1].output_size)
@@ -749,58 +749,81 @@ cdef inline Py_ssize_t full_rows(const axis_t* axis, Py_ssize_t y, Py_ssize_t en
 
 
 cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) noexcept nogil:
-    """Windows of 2 or 3 columns over up to 4 rows, straight from src to dst."""
+    """Windows of up to 3 columns over up to 4 rows, in C: straight from src to dst."""
+    cdef const axis_t* depth = &job.window[0]
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]
     cdef small_windows w
-    cdef Py_ssize_t taps_z = tap_count(&job.window[0], tile.z), taps_y, z, tap, y = tile.y
-    cdef Py_ssize_t depth = first_tap(&job.window[0], tile.z), inner, x
-    cdef Py_ssize_t src_offset = tile.src_offset
-    cdef Py_ssize_t dst_offset = batch_offset(job, job.batch_stride[1], tile.item)
-    cdef double count = 1, divisor
+    cdef Py_ssize_t taps_z = tap_count(depth, tile.z), taps_y, z, t, x, y = tile.y
+    cdef Py_ssize_t first_z = first_tap(depth, tile.z), item, offset
+    cdef const char* src
+    cdef const char* src_end
+    cdef char* dst
+    cdef acc_t* divisors = scratch + job.at_result
+    cdef acc_t* counts = scratch + job.at_counts
+    cdef double divisor, count = <double>width.kernel_size
     cdef int exponent
     w.op = job.op
     w.columns = <int>width.kernel_size
     w.stride = <int>width.stride
+    w.finish = AS_IT_IS
     w.src_row = height.stride * job.src.stride[1]
     w.dst_row = job.dst.stride[1]
-    w.first_column = tile.x * width.stride - width.padding
-    w.src_columns = width.input_size
+    # Up to the end of the plane's last row, as rows lie one behind the other.
+    src_end = sizeof(acc_t) + address(
+        &job.src, first_z + taps_z - 1, height.input_size - 1, width.input_size - 1, 0
+    )
+    w.padded[0] = scratch + job.at_even
+    w.padded[1] = scratch + job.at_odd
+    w.before = tile.left
+    w.columns_inside = tile.columns
     w.outputs = tile.x_end - tile.x
-    w.before = max(0, ceil_div(-w.first_column, width.stride))
-    inner = floor_div(width.input_size - width.kernel_size - w.first_column, width.stride) + 1
-    w.after = max(0, w.outputs - inner)
-    w.counts = NULL
-    if job.op == SUM and not job.divisor_override:
-        count = <double>width.kernel_size
-        if w.before + w.after:
-            column_counts(job, tile.x, tile.x_end, 1, scratch + job.at_counts)
-            w.counts = scratch + job.at_counts
-    w.fresh = min(height.kernel_size, height.stride) * width.input_size * sizeof(acc_t)
+    w.divisors = divisors
+    w.fresh = min(height.kernel_size, height.stride) * tile.columns * sizeof(acc_t)
     w.ahead = job.tile_y * w.src_row
+    if job.op == SUM:
+        column_counts(job, tile.x, tile.x_end, 1, counts)
+        if job.divisor_override or counts_are_equal(
+            &job.count[2], tile.x, tile.x_end, job.count_include_pad
+        ):
+            count = 1 if job.divisor_override else <double>counts[0]
+        else:
+            w.finish = DIVIDED_EACH
+    if acc_t is float:
+        pad_small_float(&w)
+    elif acc_t is double:
+        pad_small_double(&w)
     while y < tile.y_end:
         taps_y = tap_count(height, y)
         w.rows = full_rows(height, y, tile.y_end)
-        for z in range(taps_z):
-            for tap in range(taps_y):
-                w.tap[z * taps_y + tap] = (
-                    z * job.window[0].step * job.src.stride[0]
-                    + tap * height.step * job.src.stride[1]
-                )
         w.taps = <int>(taps_z * taps_y)
-        w.src = src_offset + address(&job.src, depth, first_tap(height, y), 0, 0)
-        w.dst = dst_offset + address(&job.dst, tile.z, y, tile.x, 0)
-        w.row_divisor = 1
+        for z in range(taps_z):
+            for t in range(taps_y):
+                w.tap[z * taps_y + t] = z * job.src.stride[0] + t * job.src.stride[1]
+        src = address(&job.src, first_z, first_tap(height, y), tile.column, 0)
+        dst = address(&job.dst, tile.z, y, tile.x, 0)
         if job.op == SUM:
-            w.row_divisor = <double>(
+            divisor = <double>(
                 job.divisor_override if job.divisor_override else rows_count(job, tile.z, y)
             )
-        w.divisor = w.row_divisor * count
-        w.exact = frexp(w.divisor, &exponent) == 0.5
-        if acc_t is float:
-            pool_small_float(&w)
-        elif acc_t is double:
-            pool_small_double(&w)
+            if w.finish == DIVIDED_EACH:
+                for x in range(w.outputs):
+                    divisors[x] = counts[x] * <acc_t>divisor
+            else:
+                w.by = divisor * count
+                w.finish = DIVIDED
+                if frexp(w.by, &exponent) == 0.5:  # a power of two
+                    w.by = 1 / w.by
+                    w.finish = MULTIPLIED
+        for item in range(tile.item, tile.item_end):
+            offset = batch_offset(job, job.batch_stride[0], item)
+            w.src = src + offset
+            w.src_end = src_end + offset
+            w.dst = dst + batch_offset(job, job.batch_stride[1], item)
+            if acc_t is float:
+                pool_small_float(&w)
+            elif acc_t is double:
+                pool_small_double(&w)
         y += w.rows
 
 
@@ -936,10 +959,11 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     )
 
     job.small = (
-        (acc_t is float or acc_t is double) and job.direct_rows and job.direct_dst
-        and channels == 1 and not job.find_winners and not job.divide_first
-        and width.kind == SLIDING and width.dilation == 1 and width.output_size >= SHORT_ROW
-        and 2 <= width.kernel_size <= 3 and width.stride <= min(2, width.kernel_size)
+        (acc_t is float or acc_t is double) and channels == 1
+        and job.direct_rows and job.direct_dst
+        and not (job.find_winners or job.divide_first or job.whole_windows)
+        and width.kind == SLIDING and width.dilation == 1
+        and width.stride <= width.kernel_size <= 3 and width.stride <= 2
         and height.kind == SLIDING and height.dilation == 1
         and job.window[0].kind == SLIDING and job.window[0].dilation == 1
         and job.window[0].kernel_size * height.kernel_size <= 4
@@ -972,6 +996,7 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
         job.tile_y = 1
         columns = CHUNK if channels == 1 else 1
     job.tile_y = max(1, min(job.tile_y, height.output_size))
+    job.tile_items = 1
     job.tiles[1] = job.window[0].output_size
     job.tiles[2] = ceil_div(height.output_size, job.tile_y)
     job.tiles[3] = ceil_div(width.output_size, job.tile_x)
@@ -1019,7 +1044,14 @@ cdef int pool_tiles(job_t* job, const acc_t* _, int num_threads) except -1:
     cdef Py_ssize_t total, index
     cdef acc_t* scratch
     plan(job, _)
-    total = job.items * job.tiles[1] * job.tiles[2] * job.tiles[3] * job.tiles[4]
+    if job.small and job.tiles[1] * job.tiles[2] * job.tiles[3] == 1:
+        # What is the same for all planes is done once for as many as make a tile.
+        job.tile_items = max(1, min(
+            TILE // (job.window[1].input_size * job.window[2].input_size),
+            job.items // (4 * num_threads),
+        ))
+    total = ceil_div(job.items, job.tile_items)
+    total *= job.tiles[1] * job.tiles[2] * job.tiles[3] * job.tiles[4]
     num_threads = <int>min(num_threads, total)
     scratch = <acc_t*>allocate(num_threads * job.scratch_size * sizeof(acc_t))
     if num_threads == 1:
