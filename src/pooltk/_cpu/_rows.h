@@ -443,10 +443,12 @@ DEFINE_ROWS(sum, double)
 /* How a result of _small.h leaves: a sum is multiplied by a reciprocal that is exact, or divided. */
 enum { AS_IT_IS, MULTIPLIED, DIVIDED, DIVIDED_EACH };
 
+enum { MOST_TAPS = 5 };
+
 /* Rows of outputs whose windows have the same rows inside, for _small.h. */
 typedef struct {
-    int op, taps, columns, stride, finish; /* taps: rows of a window, 4 at most */
-    ptrdiff_t tap[4];                      /* in bytes, from the first */
+    int op, taps, columns, stride, finish; /* taps: rows of a window */
+    ptrdiff_t tap[MOST_TAPS];              /* in bytes, from the first */
     ptrdiff_t rows, src_row, dst_row;      /* how many, and how far apart, in bytes */
     const char *src, *src_end;             /* the first tap; up to here may be read */
     char *dst;

@@ -12,9 +12,10 @@ cdef extern from "_rows.h" nogil:
         MULTIPLIED
         DIVIDED
         DIVIDED_EACH
+        MOST_TAPS
     ctypedef struct small_windows:
         int op, taps, columns, stride, finish
-        Py_ssize_t tap[4]
+        Py_ssize_t tap[5]
         Py_ssize_t rows, src_row, dst_row
         const char* src
         const char* src_end
@@ -232,9 +233,11 @@ cdef void slide(
 
     Windows of 1, 2, 4, ... taps are built from each other, alternately in `even` and `odd`, each
     of n + (width - 1) * shift elements. A maximum is two overlapping windows; a sum adds
-    up the windows that the binary digits of its width name.
+    up the windows that the binary digits of its width name, and so does a maximum of 5, which
+    _small.h finds like that: a NaN's payload depends on it.
     """
     cdef Py_ssize_t done = 1, reach, covered = 0
+    cdef bint by_digits = op == SUM or width == 5
     cdef const acc_t* window = src
     cdef const acc_t* partial = NULL
     cdef acc_t* wider
@@ -249,7 +252,7 @@ cdef void slide(
         return
     reach = n + (width - 1) * shift  # of `window`, whose taps number `done`
     while True:
-        if op == SUM and width & done:
+        if by_digits and width & done:
             if partial != NULL:
                 merge2(op, partial, window + covered * shift, dst, n)
                 partial = dst
@@ -268,7 +271,7 @@ cdef void slide(
         merge2(op, window, window + done * shift, wider, reach)
         window = wider
         done *= 2
-    if op == MAX and done < width:
+    if not by_digits and done < width:
         merge2(op, window, window + (width - done) * shift, dst, n)
 
 

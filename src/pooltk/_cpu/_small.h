@@ -29,8 +29,10 @@ static ALWAYS_INLINE VECTOR OF_T(merged_)(int op, int taps, const T *const *row,
         a = OF_T(joined_)(op, a, LOAD(row[1] + j));
     if (taps == 3)
         a = OF_T(joined_)(op, a, LOAD(row[2] + j));
-    if (taps == 4)
+    if (taps >= 4)
         a = OF_T(joined_)(op, a, OF_T(joined_)(op, LOAD(row[2] + j), LOAD(row[3] + j)));
+    if (taps == 5)
+        a = OF_T(joined_)(op, a, LOAD(row[4] + j));
     return a;
 }
 
@@ -41,16 +43,18 @@ static ALWAYS_INLINE T OF_T(scalar_merged_)(int op, int taps, const T *const *ro
         a = OF_T(scalar_joined_)(op, a, row[1][j]);
     if (taps == 3)
         a = OF_T(scalar_joined_)(op, a, row[2][j]);
-    if (taps == 4)
+    if (taps >= 4)
         a = OF_T(scalar_joined_)(op, a, OF_T(scalar_joined_)(op, row[2][j], row[3][j]));
+    if (taps == 5)
+        a = OF_T(scalar_joined_)(op, a, row[4][j]);
     return a;
 }
 
 /* The rows of a window, merged into the middle of a padded row. */
 static ALWAYS_INLINE void OF_T(merge_taps_)(
-    int op, int taps, const small_windows *w, const char *src, T *dst, T identity)
+    int op, int taps, const small_windows *w, const char *src, T *dst)
 {
-    const T *row[4];
+    const T *row[MOST_TAPS];
     ptrdiff_t n = w->columns_inside, j = 0;
     for (int k = 0; k < taps; k++)
         row[k] = (const T *)(src + w->tap[k]);
@@ -66,25 +70,43 @@ static ALWAYS_INLINE void OF_T(merge_taps_)(
         for (; j < n; j++)
             dst[j] = OF_T(scalar_merged_)(op, taps, row, j);
     for (j = n; j < WIDTH; j++)
-        dst[j] = identity;
+        dst[j] = op == OP_SUM ? 0 : (T)-INFINITY;
+}
+
+static ALWAYS_INLINE VECTOR OF_T(pairs_)(int op, VECTOR a, VECTOR b)
+{
+    return OF_T(sorted_)(OF_T(joined_)(op, OF_T(even_)(a, b), OF_T(odd_)(a, b)));
+}
+
+static ALWAYS_INLINE VECTOR OF_T(fours_)(int op, const T *row)
+{
+    return OF_T(joined_)(op, OF_T(joined_)(op, LOAD(row), LOAD(row + 1)),
+                         OF_T(joined_)(op, LOAD(row + 2), LOAD(row + 3)));
 }
 
 /* Results: windows of a merged row's columns, `stride` apart. */
 static ALWAYS_INLINE VECTOR OF_T(columns_)(int op, int columns, int stride, const T *row)
 {
-    VECTOR a, b;
+    VECTOR a = LOAD(row);
     if (columns == 1)
-        return LOAD(row);
-    if (stride == 1) {
-        a = OF_T(joined_)(op, LOAD(row), LOAD(row + 1));
+        return a;
+    if (stride == 1 && columns <= 3) {
+        a = OF_T(joined_)(op, a, LOAD(row + 1));
         return columns == 2 ? a : OF_T(joined_)(op, a, LOAD(row + 2));
     }
-    a = LOAD(row);
-    b = LOAD(row + WIDTH);
-    a = OF_T(joined_)(op, OF_T(even_)(a, b), OF_T(odd_)(a, b));
-    if (columns == 3)
-        a = OF_T(joined_)(op, a, OF_T(even_)(LOAD(row + 2), LOAD(row + 2 + WIDTH)));
-    return OF_T(sorted_)(a);
+    if (stride == 1 && columns == 5)
+        return OF_T(joined_)(op, a, OF_T(fours_)(op, row + 1));
+    if (stride == 1)
+        return OF_T(fours_)(op, row);
+    if (columns == 2)
+        return OF_T(pairs_)(op, a, LOAD(row + WIDTH));
+    if (columns == 3) {
+        VECTOR b = LOAD(row + WIDTH), ends = OF_T(even_)(LOAD(row + 2), LOAD(row + 2 + WIDTH));
+        a = OF_T(joined_)(op, OF_T(even_)(a, b), OF_T(odd_)(a, b));
+        return OF_T(sorted_)(OF_T(joined_)(op, a, ends));
+    }
+    return OF_T(pairs_)(op, OF_T(pairs_)(op, a, LOAD(row + WIDTH)),
+                        OF_T(pairs_)(op, LOAD(row + 2 * WIDTH), LOAD(row + 3 * WIDTH)));
 }
 
 static ALWAYS_INLINE VECTOR OF_T(finished_)(int finish, VECTOR value, const T *divisor, VECTOR by)
@@ -120,35 +142,55 @@ static ALWAYS_INLINE void OF_T(merge_columns_)(
 #undef RESULTS
 }
 
-/* Pairs of columns without padding: nothing goes through a padded row. */
+#define MERGE_TAPS(name, op, taps)\
+    static void OF_T(merge_##name##taps##_)(const small_windows *w, const char *src, T *dst)        \
+    {                                                                                       \
+        OF_T(merge_taps_)(op, taps, w, src, dst);                                           \
+    }
+MERGE_TAPS(max, OP_MAX, 1)
+MERGE_TAPS(max, OP_MAX, 2)
+MERGE_TAPS(max, OP_MAX, 3)
+MERGE_TAPS(max, OP_MAX, 4)
+MERGE_TAPS(max, OP_MAX, 5)
+MERGE_TAPS(sum, OP_SUM, 1)
+MERGE_TAPS(sum, OP_SUM, 2)
+MERGE_TAPS(sum, OP_SUM, 3)
+MERGE_TAPS(sum, OP_SUM, 4)
+MERGE_TAPS(sum, OP_SUM, 5)
+
+/* Pairs of columns over 2 or 4 rows without padding: nothing goes through a padded row. */
 static ALWAYS_INLINE void OF_T(pool_pairs_)(int op, int taps, int finish, const small_windows *w)
 {
     VECTOR by = OF_T(all_)((T)w->by);
-    const T *row[4];
     const char *src = w->src;
     char *dst = w->dst;
     ptrdiff_t last = w->outputs - WIDTH, y, j;
-#define PAIR(part, j) \
-    OF_T(part)(OF_T(merged_)(op, taps, row, 2 * (j)), OF_T(merged_)(op, taps, row, 2 * (j) + WIDTH))
-#define PAIRS(j) \
-    OF_T(finished_)(finish, OF_T(sorted_)(OF_T(joined_)(op, PAIR(even_, j), PAIR(odd_, j))), 0, by)
     for (y = 0; y < w->rows; y++, src += w->src_row, dst += w->dst_row) {
+        const T *row[4];
         for (int k = 0; k < taps; k++)
             row[k] = (const T *)(src + w->tap[k]);
         prefetch(src + w->ahead, w->fresh);
+#define PAIRS(j)                                                                    \
+    OF_T(finished_)(finish, OF_T(pairs_)(op, OF_T(merged_)(op, taps, row, 2 * (j)), \
+                                         OF_T(merged_)(op, taps, row, 2 * (j) + WIDTH)), 0, by)
         for (j = 0; j < last; j += WIDTH)
             OF_T(store_)((T *)dst + j, PAIRS(j));
         OF_T(store_)((T *)dst + last, PAIRS(last));
-    }
-#undef PAIR
 #undef PAIRS
+    }
 }
 
+typedef void (*OF_T(merge_t_))(const small_windows *, const char *, T *);
+
 static ALWAYS_INLINE void OF_T(pool_rows_)(
-    int op, int taps, int columns, int stride, int finish, const small_windows *w)
+    int op, int columns, int stride, int finish, const small_windows *w)
 {
+    static const OF_T(merge_t_) merges[2][MOST_TAPS] = {
+        {OF_T(merge_max1_), OF_T(merge_max2_), OF_T(merge_max3_), OF_T(merge_max4_), OF_T(merge_max5_)},
+        {OF_T(merge_sum1_), OF_T(merge_sum2_), OF_T(merge_sum3_), OF_T(merge_sum4_), OF_T(merge_sum5_)},
+    };
+    OF_T(merge_t_) merge = merges[op == OP_SUM][w->taps - 1];
     T *padded[2] = {(T *)w->padded[0], (T *)w->padded[1]};
-    T identity = op == OP_SUM ? 0 : (T)-INFINITY;
     const char *src = w->src;
     char *dst = w->dst;
     ptrdiff_t row = w->outputs * sizeof(T), y;
@@ -156,15 +198,21 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
     ptrdiff_t following = w->dst_row == row ? (w->rows - 1) * w->outputs : 0;
     if (columns == 2 && stride == 2 && finish != DIVIDED_EACH && !w->before &&
         w->outputs >= WIDTH && 2 * w->outputs <= w->columns_inside) {
-        OF_T(pool_pairs_)(op, taps, finish, w);
-        return;
+        if (w->taps == 2) {
+            OF_T(pool_pairs_)(op, 2, finish, w);
+            return;
+        }
+        if (w->taps == 4) {
+            OF_T(pool_pairs_)(op, 4, finish, w);
+            return;
+        }
     }
-    OF_T(merge_taps_)(op, taps, w, src, padded[0] + w->before, identity);
+    merge(w, src, padded[0] + w->before);
     for (y = 0; y < w->rows; y++) {
         if (y + 1 < w->rows) {
             src += w->src_row;
             prefetch(src + w->ahead, w->fresh);
-            OF_T(merge_taps_)(op, taps, w, src, padded[(y + 1) & 1] + w->before, identity);
+            merge(w, src, padded[(y + 1) & 1] + w->before);
         }
         OF_T(merge_columns_)(op, columns, stride, finish, w, padded[y & 1], (T *)dst, following);
         dst += w->dst_row;
@@ -172,21 +220,16 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
     }
 }
 
-#define FOR_TAPS(op, columns, stride, finish)                            \
-    switch (w->taps) {                                                   \
-    case 1: OF_T(pool_rows_)(op, 1, columns, stride, finish, w); return; \
-    case 2: OF_T(pool_rows_)(op, 2, columns, stride, finish, w); return; \
-    case 3: OF_T(pool_rows_)(op, 3, columns, stride, finish, w); return; \
-    case 4: OF_T(pool_rows_)(op, 4, columns, stride, finish, w); return; \
-    }
-
-#define FOR_COLUMNS(op, finish)               \
-    switch (2 * w->columns + w->stride) {     \
-    case 3: FOR_TAPS(op, 1, 1, finish) break; \
-    case 5: FOR_TAPS(op, 2, 1, finish) break; \
-    case 6: FOR_TAPS(op, 2, 2, finish) break; \
-    case 7: FOR_TAPS(op, 3, 1, finish) break; \
-    case 8: FOR_TAPS(op, 3, 2, finish) break; \
+#define FOR_COLUMNS(op, finish)                            \
+    switch (10 * w->columns + w->stride) {                 \
+    case 11: OF_T(pool_rows_)(op, 1, 1, finish, w); break; \
+    case 21: OF_T(pool_rows_)(op, 2, 1, finish, w); break; \
+    case 22: OF_T(pool_rows_)(op, 2, 2, finish, w); break; \
+    case 31: OF_T(pool_rows_)(op, 3, 1, finish, w); break; \
+    case 32: OF_T(pool_rows_)(op, 3, 2, finish, w); break; \
+    case 41: OF_T(pool_rows_)(op, 4, 1, finish, w); break; \
+    case 44: OF_T(pool_rows_)(op, 4, 4, finish, w); break; \
+    case 51: OF_T(pool_rows_)(op, 5, 1, finish, w); break; \
     }
 
 /* Put the identity around the padded rows. */
@@ -198,7 +241,7 @@ static void OF_T(pad_small_)(const small_windows *w)
         T *padded = (T *)w->padded[i];
         for (ptrdiff_t j = 0; j < w->before; j++)
             padded[j] = identity;
-        for (ptrdiff_t j = end; j < end + w->columns + 2 * WIDTH; j++)
+        for (ptrdiff_t j = end; j < end + w->columns + 4 * WIDTH; j++)
             padded[j] = identity;
     }
 }
@@ -217,7 +260,7 @@ static void OF_T(pool_small_)(const small_windows *w)
     }
 }
 
-#undef FOR_TAPS
+#undef MERGE_TAPS
 #undef FOR_COLUMNS
 #undef JOIN2
 #undef JOIN

@@ -749,7 +749,7 @@ cdef inline Py_ssize_t full_rows(const axis_t* axis, Py_ssize_t y, Py_ssize_t en
 
 
 cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) noexcept nogil:
-    """Windows of up to 3 columns over up to 4 rows, in C: straight from src to dst."""
+    """Windows of few columns over few rows, by _small.h: straight from src to dst."""
     cdef const axis_t* depth = &job.window[0]
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]
@@ -963,10 +963,14 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
         and job.direct_rows and job.direct_dst
         and not (job.find_winners or job.divide_first or job.whole_windows)
         and width.kind == SLIDING and width.dilation == 1
-        and width.stride <= width.kernel_size <= 3 and width.stride <= 2
+        and (
+            (width.stride == 1 and width.kernel_size <= 5)
+            or (width.stride == 2 and 2 <= width.kernel_size <= 3)
+            or (width.stride == 4 and width.kernel_size == 4)
+        )
         and height.kind == SLIDING and height.dilation == 1
         and job.window[0].kind == SLIDING and job.window[0].dilation == 1
-        and job.window[0].kernel_size * height.kernel_size <= 4
+        and job.window[0].kernel_size * height.kernel_size <= MOST_TAPS
         and -1e6 < job.divisor_override < 1e6
     )
 
