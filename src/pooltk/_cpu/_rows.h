@@ -17,7 +17,14 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "_halves.h"
+
 enum { OP_MAX, OP_SUM };
+
+typedef enum {
+    KIND_FLOAT32, KIND_FLOAT64, KIND_FLOAT16, KIND_BFLOAT16, KIND_INT8, KIND_INT16, KIND_INT32,
+    KIND_INT64, KIND_UINT8, KIND_UINT16, KIND_UINT32, KIND_UINT64,
+} kind_t;
 
 #if defined(__GNUC__)
 #define ALWAYS_INLINE inline __attribute__((always_inline))
@@ -449,6 +456,7 @@ enum { MOST_TAPS = 5 };
 typedef struct {
     int op, taps, columns, stride, finish; /* taps: rows of a window */
     ptrdiff_t tap[MOST_TAPS];              /* in bytes, from the first */
+    int pad;                               /* the padded rows have no padding yet */
     ptrdiff_t rows, src_row, dst_row;      /* how many, and how far apart, in bytes */
     const char *src, *src_end;             /* the first tap; up to here may be read */
     char *dst;
@@ -460,9 +468,108 @@ typedef struct {
     ptrdiff_t ahead, fresh;                /* what to prefetch, in bytes */
 } small_windows;
 
+#define KIND float
 #define T float
+#define FLOATING
+#define READ_AS_IT_IS
 #include "_small.h"
+
+#define KIND double
 #define T double
+#define FLOATING
+#define READ_AS_IT_IS
 #include "_small.h"
+
+#if defined(__AVX2__)
+#define VECTOR_BYTES 32
+#define INSTRUCTION(name) _mm256_##name((__m256i)a, (__m256i)b)
+#define EVERY_SECOND_8(a, b, i)                                                                    \
+    __builtin_shufflevector(a, b, i, i + 2, i + 4, i + 6, i + 8, i + 10, i + 12, i + 14, i + 16,  \
+                            i + 18, i + 20, i + 22, i + 24, i + 26, i + 28, i + 30, i + 32,       \
+                            i + 34, i + 36, i + 38, i + 40, i + 42, i + 44, i + 46, i + 48,       \
+                            i + 50, i + 52, i + 54, i + 56, i + 58, i + 60, i + 62)
+#define EVERY_SECOND_16(a, b, i)                                                                   \
+    __builtin_shufflevector(a, b, i, i + 2, i + 4, i + 6, i + 8, i + 10, i + 12, i + 14, i + 16,  \
+                            i + 18, i + 20, i + 22, i + 24, i + 26, i + 28, i + 30)
+#else
+#define VECTOR_BYTES 16
+#define INSTRUCTION(name) _mm_##name((__m128i)a, (__m128i)b)
+#define EVERY_SECOND_8(a, b, i)                                                                    \
+    __builtin_shufflevector(a, b, i, i + 2, i + 4, i + 6, i + 8, i + 10, i + 12, i + 14, i + 16,  \
+                            i + 18, i + 20, i + 22, i + 24, i + 26, i + 28, i + 30)
+#define EVERY_SECOND_16(a, b, i)                                                                   \
+    __builtin_shufflevector(a, b, i, i + 2, i + 4, i + 6, i + 8, i + 10, i + 12, i + 14)
+#endif
+
+#define KIND int8
+#define T int8_t
+#define LEAST INT8_MIN
+#define EVERY_SECOND EVERY_SECOND_8
+#if defined(__AVX2__)
+#define MAX_INSTRUCTION INSTRUCTION(max_epi8)
+#endif
+#include "_integers.h"
+
+#define KIND uint8
+#define T uint8_t
+#define LEAST 0
+#define EVERY_SECOND EVERY_SECOND_8
+#if defined(__SSE2__)
+#define MAX_INSTRUCTION INSTRUCTION(max_epu8)
+#endif
+#include "_integers.h"
+
+#define KIND int16
+#define T int16_t
+#define LEAST INT16_MIN
+#define EVERY_SECOND EVERY_SECOND_16
+#if defined(__SSE2__)
+#define MAX_INSTRUCTION INSTRUCTION(max_epi16)
+#endif
+#include "_integers.h"
+
+#define KIND uint16
+#define T uint16_t
+#define LEAST 0
+#define EVERY_SECOND EVERY_SECOND_16
+#if defined(__AVX2__)
+#define MAX_INSTRUCTION INSTRUCTION(max_epu16)
+#endif
+#include "_integers.h"
+
+#define KIND float16
+#define T int16_t
+#define LEAST (-0x7C00)
+#define HALF_INFINITY 0x7C00
+#define EVERY_SECOND EVERY_SECOND_16
+#if defined(__SSE2__)
+#define MAX_INSTRUCTION INSTRUCTION(max_epi16)
+#endif
+#include "_integers.h"
+
+#define KIND bfloat16
+#define T int16_t
+#define LEAST (-0x7F80)
+#define HALF_INFINITY 0x7F80
+#define EVERY_SECOND EVERY_SECOND_16
+#if defined(__SSE2__)
+#define MAX_INSTRUCTION INSTRUCTION(max_epi16)
+#endif
+#include "_integers.h"
+
+static void pool_small(kind_t kind, const small_windows *w)
+{
+    switch (kind) {
+    case KIND_FLOAT32: pool_small_float(w); break;
+    case KIND_FLOAT64: pool_small_double(w); break;
+    case KIND_FLOAT16: pool_small_float16(w); break;
+    case KIND_BFLOAT16: pool_small_bfloat16(w); break;
+    case KIND_INT8: pool_small_int8(w); break;
+    case KIND_UINT8: pool_small_uint8(w); break;
+    case KIND_INT16: pool_small_int16(w); break;
+    case KIND_UINT16: pool_small_uint16(w); break;
+    default: break;
+    }
+}
 
 #endif

@@ -16,6 +16,7 @@ cdef extern from "_rows.h" nogil:
     ctypedef struct small_windows:
         int op, taps, columns, stride, finish
         Py_ssize_t tap[5]
+        bint pad
         Py_ssize_t rows, src_row, dst_row
         const char* src
         const char* src_end
@@ -26,10 +27,7 @@ cdef extern from "_rows.h" nogil:
         double by
         const void* divisors
         Py_ssize_t ahead, fresh
-    void pad_small_float(const small_windows* windows)
-    void pad_small_double(const small_windows* windows)
-    void pool_small_float(const small_windows* windows)
-    void pool_small_double(const small_windows* windows)
+    void pool_small(kind_t kind, const small_windows* windows)
     void prefetch(const char* address, Py_ssize_t bytes)
     const int LANES  # partial results of a row that is reduced to one value
     float max_run_float(const float* row, Py_ssize_t n)

@@ -1,4 +1,5 @@
-/* Windows of few rows and columns, for each T that includes this: float and double.
+/* Windows of few rows and columns, for each KIND that includes this: its elements are T in scratch,
+ * or FLOATING ones, of which there are sums as well as maxima.
  *
  * For each row of outputs, the rows of its windows (`tap`: where they lie) are merged into a padded
  * row, and the columns of that one are merged into the row of results, which are divided on the
@@ -7,46 +8,80 @@
  */
 #define JOIN2(a, b) a##b
 #define JOIN(a, b) JOIN2(a, b)
-#define OF_T(name) JOIN(name, T)
+#define OF_T(name) JOIN(name, KIND)
 #define VECTOR OF_T(VECTOR_)
 #define WIDTH OF_T(WIDTH_)
 #define LOAD(p) OF_T(load_)(p)
+#if defined(FLOATING)
+#define IDENTITY(op) (op == OP_SUM ? 0 : (T)-INFINITY)
+#define BY VECTOR
+#define DIVISOR_OF(w) OF_T(all_)((T)w->by)
+#else
+#define IDENTITY(op) LEAST
+#define BY int
+#define DIVISOR_OF(w) 0
+#endif
+
+#if defined(READ_AS_IT_IS)
+static ALWAYS_INLINE VECTOR OF_T(read_)(const T *p)
+{
+    return LOAD(p);
+}
+
+static ALWAYS_INLINE T OF_T(scalar_read_)(T value)
+{
+    return value;
+}
+
+static ALWAYS_INLINE VECTOR OF_T(written_)(VECTOR value)
+{
+    return value;
+}
+#endif
 
 static ALWAYS_INLINE VECTOR OF_T(joined_)(int op, VECTOR a, VECTOR b)
 {
-    return op == OP_SUM ? OF_T(sum_)(a, b) : OF_T(max_)(a, b);
+#if defined(FLOATING)
+    if (op == OP_SUM)
+        return OF_T(sum_)(a, b);
+#endif
+    return OF_T(max_)(a, b);
 }
 
 static ALWAYS_INLINE T OF_T(scalar_joined_)(int op, T a, T b)
 {
+#if defined(FLOATING)
     return op == OP_SUM ? a + b : OF_T(scalar_max_)(a, b);
+#else
+    return a > b ? a : b;
+#endif
 }
 
 static ALWAYS_INLINE VECTOR OF_T(merged_)(int op, int taps, const T *const *row, ptrdiff_t j)
 {
-    VECTOR a = LOAD(row[0] + j);
+    VECTOR a = OF_T(read_)(row[0] + j);
     if (taps >= 2)
-        a = OF_T(joined_)(op, a, LOAD(row[1] + j));
+        a = OF_T(joined_)(op, a, OF_T(read_)(row[1] + j));
     if (taps == 3)
-        a = OF_T(joined_)(op, a, LOAD(row[2] + j));
+        a = OF_T(joined_)(op, a, OF_T(read_)(row[2] + j));
     if (taps >= 4)
-        a = OF_T(joined_)(op, a, OF_T(joined_)(op, LOAD(row[2] + j), LOAD(row[3] + j)));
+        a = OF_T(joined_)(op, a, OF_T(joined_)(op, OF_T(read_)(row[2] + j), OF_T(read_)(row[3] + j)));
     if (taps == 5)
-        a = OF_T(joined_)(op, a, LOAD(row[4] + j));
+        a = OF_T(joined_)(op, a, OF_T(read_)(row[4] + j));
     return a;
 }
 
 static ALWAYS_INLINE T OF_T(scalar_merged_)(int op, int taps, const T *const *row, ptrdiff_t j)
 {
-    T a = row[0][j];
+    T a = OF_T(scalar_read_)(row[0][j]);
     if (taps >= 2)
-        a = OF_T(scalar_joined_)(op, a, row[1][j]);
+        a = OF_T(scalar_joined_)(op, a, OF_T(scalar_read_)(row[1][j]));
     if (taps == 3)
-        a = OF_T(scalar_joined_)(op, a, row[2][j]);
+        a = OF_T(scalar_joined_)(op, a, OF_T(scalar_read_)(row[2][j]));
     if (taps >= 4)
-        a = OF_T(scalar_joined_)(op, a, OF_T(scalar_joined_)(op, row[2][j], row[3][j]));
+        a = OF_T(scalar_joined_)(op, a, OF_T(scalar_joined_)(op, OF_T(scalar_read_)(row[2][j]), OF_T(scalar_read_)(row[3][j])));
     if (taps == 5)
-        a = OF_T(scalar_joined_)(op, a, row[4][j]);
+        a = OF_T(scalar_joined_)(op, a, OF_T(scalar_read_)(row[4][j]));
     return a;
 }
 
@@ -70,7 +105,7 @@ static ALWAYS_INLINE void OF_T(merge_taps_)(
         for (; j < n; j++)
             dst[j] = OF_T(scalar_merged_)(op, taps, row, j);
     for (j = n; j < WIDTH; j++)
-        dst[j] = op == OP_SUM ? 0 : (T)-INFINITY;
+        dst[j] = IDENTITY(op);
 }
 
 static ALWAYS_INLINE VECTOR OF_T(pairs_)(int op, VECTOR a, VECTOR b)
@@ -109,6 +144,7 @@ static ALWAYS_INLINE VECTOR OF_T(columns_)(int op, int columns, int stride, cons
                         OF_T(pairs_)(op, LOAD(row + 2 * WIDTH), LOAD(row + 3 * WIDTH)));
 }
 
+#if defined(FLOATING)
 static ALWAYS_INLINE VECTOR OF_T(finished_)(int finish, VECTOR value, const T *divisor, VECTOR by)
 {
     if (finish == AS_IT_IS)
@@ -118,13 +154,20 @@ static ALWAYS_INLINE VECTOR OF_T(finished_)(int finish, VECTOR value, const T *d
     value = finish == MULTIPLIED ? OF_T(product_)(value, by) : OF_T(quotient_)(value, by);
     return OF_T(choose_)(OF_T(unordered_)(value), OF_T(all_)((T)NAN), value);
 }
+#else
+static ALWAYS_INLINE VECTOR OF_T(finished_)(int finish, VECTOR value, const T *divisor, int by)
+{
+    (void)finish, (void)divisor, (void)by;
+    return OF_T(written_)(value);
+}
+#endif
 
 static ALWAYS_INLINE void OF_T(merge_columns_)(
     int op, int columns, int stride, int finish, const small_windows *w, const T *row, T *dst,
     ptrdiff_t following)
 {
     const T *divisors = (const T *)w->divisors;
-    VECTOR by = OF_T(all_)((T)w->by);
+    BY by = DIVISOR_OF(w);
     ptrdiff_t n = w->outputs, j;
 #define RESULTS(j) \
     OF_T(finished_)(finish, OF_T(columns_)(op, columns, stride, row + stride * (j)), divisors + (j), by)
@@ -152,16 +195,18 @@ MERGE_TAPS(max, OP_MAX, 2)
 MERGE_TAPS(max, OP_MAX, 3)
 MERGE_TAPS(max, OP_MAX, 4)
 MERGE_TAPS(max, OP_MAX, 5)
+#if defined(FLOATING)
 MERGE_TAPS(sum, OP_SUM, 1)
 MERGE_TAPS(sum, OP_SUM, 2)
 MERGE_TAPS(sum, OP_SUM, 3)
 MERGE_TAPS(sum, OP_SUM, 4)
 MERGE_TAPS(sum, OP_SUM, 5)
+#endif
 
 /* Pairs of columns over 2 or 4 rows without padding: nothing goes through a padded row. */
 static ALWAYS_INLINE void OF_T(pool_pairs_)(int op, int taps, int finish, const small_windows *w)
 {
-    VECTOR by = OF_T(all_)((T)w->by);
+    BY by = DIVISOR_OF(w);
     const char *src = w->src;
     char *dst = w->dst;
     ptrdiff_t last = w->outputs - WIDTH, y, j;
@@ -187,7 +232,9 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
 {
     static const OF_T(merge_t_) merges[2][MOST_TAPS] = {
         {OF_T(merge_max1_), OF_T(merge_max2_), OF_T(merge_max3_), OF_T(merge_max4_), OF_T(merge_max5_)},
+#if defined(FLOATING)
         {OF_T(merge_sum1_), OF_T(merge_sum2_), OF_T(merge_sum3_), OF_T(merge_sum4_), OF_T(merge_sum5_)},
+#endif
     };
     OF_T(merge_t_) merge = merges[op == OP_SUM][w->taps - 1];
     T *padded[2] = {(T *)w->padded[0], (T *)w->padded[1]};
@@ -233,9 +280,9 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
     }
 
 /* Put the identity around the padded rows. */
-static void OF_T(pad_small_)(const small_windows *w)
+static void OF_T(pad_rows_)(const small_windows *w)
 {
-    T identity = w->op == OP_SUM ? 0 : (T)-INFINITY;
+    T identity = IDENTITY(w->op);
     ptrdiff_t end = w->before + w->columns_inside;
     for (int i = 0; i < 2; i++) {
         T *padded = (T *)w->padded[i];
@@ -249,15 +296,20 @@ static void OF_T(pad_small_)(const small_windows *w)
 /* Fill the rows of outputs that `w` names. */
 static void OF_T(pool_small_)(const small_windows *w)
 {
+    if (w->pad)
+        OF_T(pad_rows_)(w);
     if (w->op == OP_MAX) {
         FOR_COLUMNS(OP_MAX, AS_IT_IS)
-    } else if (w->finish == MULTIPLIED) {
+    }
+#if defined(FLOATING)
+    else if (w->finish == MULTIPLIED) {
         FOR_COLUMNS(OP_SUM, MULTIPLIED)
     } else if (w->finish == DIVIDED) {
         FOR_COLUMNS(OP_SUM, DIVIDED)
     } else {
         FOR_COLUMNS(OP_SUM, DIVIDED_EACH)
     }
+#endif
 }
 
 #undef MERGE_TAPS
@@ -268,4 +320,11 @@ static void OF_T(pool_small_)(const small_windows *w)
 #undef VECTOR
 #undef WIDTH
 #undef LOAD
+#undef IDENTITY
+#undef BY
+#undef DIVISOR_OF
+#undef KIND
 #undef T
+#undef FLOATING
+#undef LEAST
+#undef READ_AS_IT_IS

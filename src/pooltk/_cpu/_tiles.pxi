@@ -789,10 +789,7 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
             count = 1 if job.divisor_override else <double>counts[0]
         else:
             w.finish = DIVIDED_EACH
-    if acc_t is float:
-        pad_small_float(&w)
-    elif acc_t is double:
-        pad_small_double(&w)
+    w.pad = True
     while y < tile.y_end:
         taps_y = tap_count(height, y)
         w.rows = full_rows(height, y, tile.y_end)
@@ -820,10 +817,8 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
             w.src = src + offset
             w.src_end = src_end + offset
             w.dst = dst + batch_offset(job, job.batch_stride[1], item)
-            if acc_t is float:
-                pool_small_float(&w)
-            elif acc_t is double:
-                pool_small_double(&w)
+            pool_small(job.src.kind, &w)
+            w.pad = False
         y += w.rows
 
 
@@ -922,6 +917,7 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]
     cdef Py_ssize_t channels = job.channels, columns, reach, rows, total
+    cdef bint rows_run_on, results_run_on
     # Wide bins that hardly overlap, and windows far apart: nothing but their taps is read.
     job.whole_windows = not (job.divide_first or job.find_winners) and (
         (width.kind == SLIDING and width.stride >= 4 * extent(width) and width.stride > STRIP)
@@ -938,18 +934,24 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     )
     job.spread = width.kind == TRANSPOSED and width.dilation == 1
     job.tile_c = min(channels, TILE)
+    rows_run_on = (
+        job.src.stride[3] == job.src.item and job.src.stride[2] == channels * job.src.item
+        and job.tile_c == channels
+    )
     job.direct_rows = (
         job.src.kind == kind_of(_) and not job.divide_first
         and not (acc_t is int64_t and job.op == SUM)  # limbs are split as they are loaded
-        and job.src.stride[3] == job.src.item
         and (
-            (job.src.stride[2] == channels * job.src.item and job.tile_c == channels)
-            or (job.whole_windows and channels > 1)
+            rows_run_on
+            or (job.src.stride[3] == job.src.item and job.whole_windows and channels > 1)
         )
     )
+    results_run_on = (
+        job.dst.stride[3] == job.dst.item and job.dst.stride[2] == channels * job.dst.item
+        and job.tile_c == channels
+    )
     job.direct_dst = (
-        job.dst.kind == kind_of(_) and job.dst.stride[3] == job.dst.item
-        and job.dst.stride[2] == channels * job.dst.item and job.tile_c == channels
+        job.dst.kind == kind_of(_) and results_run_on
         and (acc_t is float or acc_t is double or job.op == MAX)
     )
     job.wide_rows = (
@@ -959,8 +961,11 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     )
 
     job.small = (
-        (acc_t is float or acc_t is double) and channels == 1
-        and job.direct_rows and job.direct_dst
+        rows_run_on and results_run_on and channels == 1 and job.src.kind == job.dst.kind
+        and (
+            job.src.kind <= FLOAT64 and job.src.kind == kind_of(_)
+            or job.op == MAX and job.src.item <= 2
+        )
         and not (job.find_winners or job.divide_first or job.whole_windows)
         and width.kind == SLIDING and width.dilation == 1
         and (
