@@ -7,6 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 from _cpu_cases import DTYPES, FLOATS, LEVELS, Case, array_of, assert_same_bits, dtype_named, using
+from libraries import Exhausted
 
 from pooltk import _cpu
 
@@ -18,7 +19,7 @@ from pooltk import _cpu
 THREADS = 2**31 - 1
 WIDE = Case("wide", (2**32, 2**21), 1, kernel_size=2**20, stride=2**18)
 # Of an average's backward, it is the windows that hold an element which are so wide.
-PADDED = Case("padded", (2**32, 2**21), 1, kernel_size=2**20, stride=1)
+DENSE = Case("dense", (2**32, 2**21), 1, kernel_size=2**20, stride=1)
 OPERATIONS = ("max_pool", "max_pool_indices", "avg_pool", "max_pool_backward", "avg_pool_backward")
 SMALL = Case("small", (3, 64), 1, kernel_size=32, stride=8)
 
@@ -32,7 +33,7 @@ def test_no_memory_for_scratch(operation, dtype, level):
     with using(level):
         expected = results(operation, SMALL, dtype, ordinary)
     with using(level, THREADS):
-        case = PADDED if operation == "avg_pool_backward" else WIDE
+        case = DENSE if operation == "avg_pool_backward" else WIDE
         check_out_of_memory(
             lambda: results(operation, case, dtype, repeated),
             r"^no memory for \d{16,} bytes of scratch rows$",
@@ -77,12 +78,14 @@ def check_out_of_memory(call, message):
             call()
 
     tracemalloc.start()
-    fail()
-    before = arrays_alive()
-    for _ in range(20):
+    try:
         fail()
-    assert arrays_alive() == before
-    tracemalloc.stop()
+        before = arrays_alive()
+        for _ in range(20):
+            fail()
+        assert arrays_alive() == before
+    finally:
+        tracemalloc.stop()
 
 
 def arrays_alive():
@@ -94,34 +97,6 @@ def arrays_alive():
 
 
 # --- arrays, which NumPy allocates ------------------------------------------------------------
-
-
-class Exhausted:
-    """NumPy, as a module sees it that gets memory for so many arrays more."""
-
-    def __init__(self):
-        self.left = sys.maxsize
-
-    def __getattr__(self, name):
-        return getattr(np, name)
-
-    def empty(self, *args, **kwargs):
-        return self._new(np.empty, *args, **kwargs)
-
-    def empty_like(self, *args, **kwargs):
-        return self._new(np.empty_like, *args, **kwargs)
-
-    def array(self, *args, **kwargs):
-        return self._new(np.array, *args, **kwargs)
-
-    def ascontiguousarray(self, *args, **kwargs):
-        return self._new(np.ascontiguousarray, *args, **kwargs)
-
-    def _new(self, function, *args, **kwargs):
-        if not self.left:
-            raise MemoryError("no memory for this array")
-        self.left -= 1
-        return function(*args, **kwargs)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +112,7 @@ class Exhausted:
 )
 def test_no_memory_for_arrays(operation, allocated, monkeypatch):
     """Whichever allocation fails, nothing half made is kept: the same call works afterwards."""
-    memory = Exhausted()
+    memory = Exhausted(sys.maxsize)
     for module in (_cpu, _cpu._views):
         monkeypatch.setattr(module, "numpy", memory)
     case = Case("any", (3, 4, 20), 2, kernel_size=(2, 3), stride=(1, 2), padding=1)
