@@ -1,6 +1,7 @@
 """Arrays of each library, for tests that say the same of all of them."""
 
 import contextlib
+from math import prod
 
 import array_api_strict
 import ml_dtypes
@@ -44,6 +45,19 @@ class Library(contextlib.AbstractContextManager):
     def dtype(self, name):
         """Dtype, as this library calls it."""
         return dtype_named(name)
+
+
+class Hostile(Library):
+    """NumPy arrays with gaps, whose axes run backwards, at an odd address."""
+
+    def array(self, values, dtype="float64"):
+        values = super().array(values, dtype)
+        shape = tuple(2 * size for size in values.shape)
+        memory = np.full(prod(shape) * values.itemsize + 1, 77, np.uint8)
+        room = memory[1:].view(values.dtype).reshape(shape)
+        array = room[(..., *[slice(None, None, -2)] * values.ndim)]
+        array[...] = values
+        return array
 
 
 class Reference(Library):
@@ -94,6 +108,7 @@ class StrictReference(Strict):
 
 LIBRARIES = {
     "numpy": Library,
+    "numpy-hostile": Hostile,
     "numpy-reference": Reference,
     "strict": Strict,
     "strict-reference": StrictReference,
