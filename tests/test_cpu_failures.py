@@ -81,7 +81,7 @@ def check_out_of_memory(call, message):
     try:
         fail()
         before = arrays_alive()
-        for _ in range(20):
+        for _ in range(5):
             fail()
         assert arrays_alive() == before
     finally:
