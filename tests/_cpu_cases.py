@@ -218,6 +218,11 @@ def _directed():
         ceil_mode=True
     )  # fmt: skip
 
+    for low in (0, 7, 2**40 - 3):
+        yield Case(
+            f"stride far beyond the input, padding {low}", (2, 12, 3), 1, kernel_size=2**40,
+            stride=2**40, padding=((low, 0),), ceil_mode=True, channels_last=True,
+        )  # fmt: skip
     # Rows of a window.
     for rows, stride in ((9, 1), (13, 1), (16, 4), (12, 3)):
         yield Case(

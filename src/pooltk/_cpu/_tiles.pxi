@@ -472,7 +472,7 @@ cdef void spread_row(
     cdef Py_ssize_t most = ceil_div(axis.kernel_size, stride)
     cdef Py_ssize_t start = tile.x + axis.padding, end = tile.x_end + axis.padding
     cdef Py_ssize_t first = start // stride, count = (end - 1) // stride + 1 - first
-    cdef Py_ssize_t phase, windows, q, c, begin, stop
+    cdef Py_ssize_t phase, phase_begin, phase_end, windows, q, c, begin, stop
     cdef acc_t* phases = scratch + job.at_wide
     cdef const acc_t* sums
     cdef acc_t* place
@@ -485,7 +485,13 @@ cdef void spread_row(
             fill(dst + begin - start, src[q], windows - begin)
             fill(dst + windows - start, <acc_t>0, stop - windows)
         return
-    for phase in range(stride):
+    # Phases that have an element, which may be few of a long stride.
+    phase_begin = start - first * stride  # of the first window's
+    phase_end = end - (first + count - 1) * stride  # of the last one's
+    phase = phase_begin if count == 1 else 0
+    while phase < (phase_end if count == 1 else stride):
+        if count == 2 and phase >= phase_end:
+            phase = max(phase, phase_begin)
         windows = 0
         if phase < axis.kernel_size:
             windows = ceil_div(axis.kernel_size - phase, stride)
@@ -511,6 +517,7 @@ cdef void spread_row(
                 for c in range(channels):
                     place[c] = sums[q * channels + c]
                 place += stride * channels
+        phase += 1
 
 
 cdef void pool_row_by_bins(
