@@ -461,8 +461,10 @@ typedef struct {
     const char *src, *src_end;             /* the first tap; up to here may be read */
     char *dst;
     void *padded[2];                       /* scratch for a row and its padding */
-    ptrdiff_t before, columns_inside;      /* padding before it, and its elements */
-    ptrdiff_t outputs;                     /* of a row */
+    ptrdiff_t channels, outputs;           /* of a pixel; of a row, all channels */
+    ptrdiff_t before, columns_inside;      /* elements of padding before a row, and of it */
+    ptrdiff_t pitch;                       /* elements of a padded row */
+    ptrdiff_t first_column;                /* of winners: where the first window begins */
     double by;                             /* divisor of all windows, or its reciprocal, */
     const void *divisors;                  /* or one for each output of a row */
     ptrdiff_t ahead, fresh;                /* what to prefetch, in bytes */

@@ -22,8 +22,10 @@ cdef extern from "_rows.h" nogil:
         const char* src_end
         char* dst
         void* padded[2]
+        Py_ssize_t channels, outputs
         Py_ssize_t before, columns_inside
-        Py_ssize_t outputs
+        Py_ssize_t pitch
+        Py_ssize_t first_column
         double by
         const void* divisors
         Py_ssize_t ahead, fresh

@@ -113,26 +113,27 @@ static ALWAYS_INLINE VECTOR OF_T(pairs_)(int op, VECTOR a, VECTOR b)
     return OF_T(sorted_)(OF_T(joined_)(op, OF_T(even_)(a, b), OF_T(odd_)(a, b)));
 }
 
-static ALWAYS_INLINE VECTOR OF_T(fours_)(int op, const T *row)
+static ALWAYS_INLINE VECTOR OF_T(fours_)(int op, const T *row, ptrdiff_t next)
 {
-    return OF_T(joined_)(op, OF_T(joined_)(op, LOAD(row), LOAD(row + 1)),
-                         OF_T(joined_)(op, LOAD(row + 2), LOAD(row + 3)));
+    return OF_T(joined_)(op, OF_T(joined_)(op, LOAD(row), LOAD(row + next)),
+                         OF_T(joined_)(op, LOAD(row + 2 * next), LOAD(row + 3 * next)));
 }
 
-/* Results: windows of a merged row's columns, `stride` apart. */
-static ALWAYS_INLINE VECTOR OF_T(columns_)(int op, int columns, int stride, const T *row)
+/* Results: windows of a merged row's columns, `stride` apart. With stride 1 the `next` column may
+ * be some channels away, and a vector is one of channels. */
+static ALWAYS_INLINE VECTOR OF_T(columns_)(
+    int op, int columns, int stride, const T *row, ptrdiff_t next)
 {
     VECTOR a = LOAD(row);
     if (columns == 1)
         return a;
     if (stride == 1 && columns <= 3) {
-        a = OF_T(joined_)(op, a, LOAD(row + 1));
-        return columns == 2 ? a : OF_T(joined_)(op, a, LOAD(row + 2));
+        a = OF_T(joined_)(op, a, LOAD(row + next));
+        return columns == 2 ? a : OF_T(joined_)(op, a, LOAD(row + 2 * next));
     }
-    if (stride == 1 && columns == 5)
-        return OF_T(joined_)(op, a, OF_T(fours_)(op, row + 1));
     if (stride == 1)
-        return OF_T(fours_)(op, row);
+        return columns == 4 ? OF_T(fours_)(op, row, next)
+                            : OF_T(joined_)(op, a, OF_T(fours_)(op, row + next, next));
     if (columns == 2)
         return OF_T(pairs_)(op, a, LOAD(row + WIDTH));
     if (columns == 3) {
@@ -163,14 +164,14 @@ static ALWAYS_INLINE VECTOR OF_T(finished_)(int finish, VECTOR value, const T *d
 #endif
 
 static ALWAYS_INLINE void OF_T(merge_columns_)(
-    int op, int columns, int stride, int finish, const small_windows *w, const T *row, T *dst,
-    ptrdiff_t following)
+    int op, int columns, int stride, int finish, const small_windows *w, const T *row,
+    const T *divisors, T *dst, ptrdiff_t n, ptrdiff_t following)
 {
-    const T *divisors = (const T *)w->divisors;
     BY by = DIVISOR_OF(w);
-    ptrdiff_t n = w->outputs, j;
-#define RESULTS(j) \
-    OF_T(finished_)(finish, OF_T(columns_)(op, columns, stride, row + stride * (j)), divisors + (j), by)
+    ptrdiff_t next = stride == 1 ? w->channels : 1, j;
+#define RESULTS(j)                                                                       \
+    OF_T(finished_)(finish, OF_T(columns_)(op, columns, stride, row + stride * (j), next), \
+                    divisors + (j), by)
     if (n >= WIDTH) {
         for (j = 0; j < n - WIDTH; j += WIDTH)
             OF_T(store_)(dst + j, RESULTS(j));
@@ -243,7 +244,7 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
     ptrdiff_t row = w->outputs * sizeof(T), y;
     /* results of rows to come, if they lie behind */
     ptrdiff_t following = w->dst_row == row ? (w->rows - 1) * w->outputs : 0;
-    if (columns == 2 && stride == 2 && finish != DIVIDED_EACH && !w->before &&
+    if (columns == 2 && stride == 2 && finish != DIVIDED_EACH && w->before == 0 &&
         w->outputs >= WIDTH && 2 * w->outputs <= w->columns_inside) {
         if (w->taps == 2) {
             OF_T(pool_pairs_)(op, 2, finish, w);
@@ -261,14 +262,24 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
             prefetch(src + w->ahead, w->fresh);
             merge(w, src, padded[(y + 1) & 1] + w->before);
         }
-        OF_T(merge_columns_)(op, columns, stride, finish, w, padded[y & 1], (T *)dst, following);
+        const T *merged = padded[y & 1], *divisors = (const T *)w->divisors;
+        ptrdiff_t n = w->outputs;
+        if (stride == 1 && w->stride > 1 && w->channels > 1) { /* pixel by pixel */
+            ptrdiff_t c = w->channels;
+            for (ptrdiff_t x = 0; x < n; x += c, merged += w->stride * c)
+                OF_T(merge_columns_)(
+                    op, columns, 1, finish, w, merged, divisors + x, (T *)dst + x, c, n - x - c);
+        } else {
+            OF_T(merge_columns_)(
+                op, columns, stride, finish, w, merged, divisors, (T *)dst, n, following);
+        }
         dst += w->dst_row;
-        following -= w->outputs;
+        following -= n;
     }
 }
 
 #define FOR_COLUMNS(op, finish)                            \
-    switch (10 * w->columns + w->stride) {                 \
+    switch (10 * w->columns + (w->channels > 1 ? 1 : w->stride)) { \
     case 11: OF_T(pool_rows_)(op, 1, 1, finish, w); break; \
     case 21: OF_T(pool_rows_)(op, 2, 1, finish, w); break; \
     case 22: OF_T(pool_rows_)(op, 2, 2, finish, w); break; \
@@ -288,7 +299,7 @@ static void OF_T(pad_rows_)(const small_windows *w)
         T *padded = (T *)w->padded[i];
         for (ptrdiff_t j = 0; j < w->before; j++)
             padded[j] = identity;
-        for (ptrdiff_t j = end; j < end + w->columns + 4 * WIDTH; j++)
+        for (ptrdiff_t j = end; j < w->pitch + 4 * WIDTH; j++)
             padded[j] = identity;
     }
 }
