@@ -28,6 +28,7 @@ cdef extern from "_rows.h" nogil:
         Py_ssize_t first_column
         double by
         const void* divisors
+        int shift
         Py_ssize_t ahead, fresh
     void pool_small(kind_t kind, const small_windows* windows)
     void prefetch(const char* address, Py_ssize_t bytes)

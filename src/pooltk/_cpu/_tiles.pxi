@@ -793,12 +793,12 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
     w.fresh = min(height.kernel_size, height.stride) * w.columns_inside * job.src.item
     w.ahead = job.tile_y * w.src_row
     if job.op == SUM:
-        column_counts(job, tile.x, tile.x_end, tile.channels, counts)
-        if job.divisor_override or counts_are_equal(
-            &job.count[2], tile.x, tile.x_end, job.count_include_pad
-        ):
-            count = 1 if job.divisor_override else <double>counts[0]
+        if job.divisor_override:
+            count = 1
+        elif counts_are_equal(&job.count[2], tile.x, tile.x_end, job.count_include_pad):
+            count = <double>max(1, window_count(&job.count[2], tile.x, job.count_include_pad))
         else:
+            column_counts(job, tile.x, tile.x_end, tile.channels, counts)
             w.finish = DIVIDED_EACH
     w.pad = True
     while y < tile.y_end:
@@ -821,6 +821,7 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
                 w.by = divisor * count
                 w.finish = DIVIDED
                 if frexp(w.by, &exponent) == 0.5:  # a power of two
+                    w.shift = exponent - 1
                     w.by = 1 / w.by
                     w.finish = MULTIPLIED
         for item in range(tile.item, tile.item_end):
@@ -923,6 +924,24 @@ cdef void store_quotients(
             store_quotient(job.dst.kind, high, rest, by, place)
 
 
+cdef bint divisor_is_power_of_two(const job_t* job) noexcept nogil:
+    """Whether all windows divide by the same one, which shifts of 16 bits can do."""
+    cdef double divisor = 1
+    cdef const axis_t* axis
+    cdef int i, exponent
+    for i in range(3):
+        axis = &job.window[i]
+        divisor *= <double>axis.kernel_size
+        if not job.divisor_override and (
+            axis.padding or axis.padding_high
+            or (axis.output_size - 1) * axis.stride + axis.kernel_size > axis.input_size
+        ):
+            return False
+    if job.divisor_override:
+        divisor = <double>job.divisor_override
+    return 1 < divisor <= 128 and frexp(divisor, &exponent) == 0.5
+
+
 cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     """Choose how windows are reduced, and the tiles; lay out a thread's scratch."""
     cdef const axis_t* height = &job.window[1]
@@ -976,7 +995,9 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
         and (job.find_winners or (results_run_on and job.src.kind == job.dst.kind))
         and (
             job.src.kind <= FLOAT64 and job.src.kind == kind_of(_)
-            or job.op == MAX and job.src.item <= 2
+            or job.src.item <= 2 and (
+                job.op == MAX or acc_t is int32_t and divisor_is_power_of_two(job)
+            )
         )
         and not (job.divide_first or job.whole_windows)
         and width.kind == SLIDING and width.dilation == 1
