@@ -1,0 +1,23 @@
+"""pytest plugin that `run` loads: says what the tests ran on, and keeps tests apart."""
+
+import os
+
+import cuda_log
+import pytest
+
+
+def pytest_report_header(config):
+    capability = os.environ.get("CUPY_ON_CPU_CC")
+    return f"cupy-on-cpu: CUDA kernels run on the CPU from their PTX (cc {capability}); no GPU"
+
+
+@pytest.fixture(autouse=True)
+def _fresh_driver_state():
+    """One failed kernel must not fail the tests after it; exact bounds if asked for."""
+    if os.environ.get("CUPY_ON_CPU_EXACT"):
+        with cuda_log.exact_allocations():
+            yield
+    else:
+        yield
+    if cuda_log.is_emulated():
+        cuda_log.clear_error()
