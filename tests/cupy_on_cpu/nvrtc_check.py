@@ -17,18 +17,17 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-ARCHITECTURES = (75, 80, 86, 90, 100, 120)
+ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
 
 
 class CompileError(Exception):
-    """NVRTC refused the source; the text is its log."""
+    """NVRTC refused the source, or warned about it; the text is its log."""
 
 
 @dataclass
 class Compiled:
     image: bytes  # an ELF file, or PTX text
     names: dict  # name expression -> mangled name
-    log: str  # NVRTC's warnings
 
 
 @dataclass
@@ -106,7 +105,7 @@ def compile_source(source, arch, names=(), options=(), kind="cubin"):
         lowered = {name: nvrtc.getLoweredName(program, name) for name in names}
         # CuPy's getCUBIN takes the last byte for a terminator and drops it.
         image = nvrtc.getPTX(program) if kind == "ptx" else nvrtc.getCUBIN(program) + b"\0"
-        return Compiled(image, lowered, nvrtc.getProgramLog(program))
+        return Compiled(image, lowered)
     finally:
         nvrtc.destroyProgram(program)
 
@@ -155,24 +154,19 @@ def instructions(cubin):
 
 
 def check(source, arch, names=(), options=()):
-    """Return {name expression or extern "C" name: KernelReport}."""
-    compiled = compile_source(source, arch, names, options)
+    """Return {name expression or extern "C" name: KernelReport}. Warnings are errors."""
+    compiled = compile_source(source, arch, names, (*options, "-Werror=all-warnings"))
     with tempfile.TemporaryDirectory() as folder:
         cubin = Path(folder) / "kernels.cubin"
         cubin.write_bytes(compiled.image)
         usage, code = resource_usage(cubin), instructions(cubin)
     readable = {mangled: name for name, mangled in compiled.names.items()}
-    return {
-        readable.get(name, name): KernelReport(
-            readable.get(name, name),
-            line["REG"],
-            line["STACK"],
-            line["SHARED"],
-            line["LOCAL"],
-            code.get(name, Counter()),
-        )
-        for name, line in usage.items()
-    }
+    reports = {}
+    for name, line in usage.items():
+        sizes = (line[key] for key in ("REG", "STACK", "SHARED", "LOCAL"))
+        own = readable.get(name, name)
+        reports[own] = KernelReport(own, *sizes, code.get(name, Counter()))
+    return reports
 
 
 # --- command line --------------------------------------------------------------------------

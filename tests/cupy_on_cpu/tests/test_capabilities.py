@@ -67,6 +67,10 @@ def test_report_of_spills_and_calls():
     assert 0 < good.registers <= 32 and good.instruction_count
 
 
-def test_compile_error_has_the_log():
-    with pytest.raises(nvrtc_check.CompileError, match="undefined"):
-        nvrtc_check.check("__global__ void f() { g(); }", 90)
+@pytest.mark.parametrize(
+    "statement, reason",
+    [("g();", '"g" is undefined'), ("int i;", '"i" was declared but never referenced')],
+)
+def test_errors_and_warnings_have_the_log(statement, reason):
+    with pytest.raises(nvrtc_check.CompileError, match=reason):
+        nvrtc_check.check(f"__global__ void f() {{ {statement} }}", 90)
