@@ -10,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from libraries import LIBRARIES, Library
 
+collect_ignore = ["cupy_on_cpu"]  # a tool, whose own tests need it: its README says how to run them
+
 # Named here in full: hypothesis would choose a profile of its own where CI is set.
 settings.register_profile(
     "pooltk",

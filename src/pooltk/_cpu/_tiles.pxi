@@ -938,6 +938,8 @@ cdef bint divisor_is_power_of_two(const job_t* job) noexcept nogil:
         ):
             return False
     if job.divisor_override:
+        if job.divisor_override < divisor:  # the quotient may have to be saturated
+            return False
         divisor = <double>job.divisor_override
     return 1 < divisor <= 128 and frexp(divisor, &exponent) == 0.5
 
