@@ -69,8 +69,8 @@ class Timing:
 
 def measure(calls: Mapping[str, Call], budget: Budget) -> dict[str, Timing]:
     """Measure the calls in turn, every other round backwards."""
-    timings = {name: Timing(_repeats(call)) for name, call in calls.items()}
-    waiting = list(calls)
+    timings = {name: _first_look(call) for name, call in calls.items()}
+    waiting = [name for name in calls if not timings[name].done(budget)]
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -84,11 +84,14 @@ def measure(calls: Mapping[str, Call], budget: Budget) -> dict[str, Timing]:
     return timings
 
 
-def _repeats(call: Call) -> int:
+def _first_look(call: Call) -> Timing:
+    """Find out how often a turn repeats the call; a slow one has had its first round by then."""
+    _wait_for_quiet()
     seconds = _seconds(call, 1)
-    if seconds < SLOW_SECONDS:  # the first calls wake threads
-        seconds = min(_seconds(call, 1) for _ in range(3))
-    return max(1, min(MOST_REPEATS, round(TURN_SECONDS / seconds)))
+    if seconds >= SLOW_SECONDS:
+        return Timing(1, [seconds], seconds)
+    seconds = min(_seconds(call, 1) for _ in range(3))  # the first one wakes threads
+    return Timing(max(1, min(MOST_REPEATS, round(TURN_SECONDS / seconds))))
 
 
 def _seconds(call: Call, repeats: int) -> float:
