@@ -227,12 +227,14 @@ static ALWAYS_INLINE void OF_T(pool_pairs_)(int op, int taps, int finish, const 
         const S *row[4];
         for (int k = 0; k < taps; k++)
             row[k] = (const S *)(src + w->tap[k]);
-        prefetch(src + w->ahead, w->fresh);
 #define PAIRS(j)                                                                    \
     OF_T(finished_)(finish, OF_T(pairs_)(op, OF_T(merged_)(op, taps, row, 2 * (j)), \
                                          OF_T(merged_)(op, taps, row, 2 * (j) + WIDTH)), 0, by)
-        for (j = 0; j < last; j += WIDTH)
+        for (j = 0; j < last; j += WIDTH) {
+            for (int k = 0; k < taps; k++)
+                prefetch_line((const char *)(row[k] + 2 * j) + AHEAD);
             OF_T(write_)((S *)dst + j, PAIRS(j));
+        }
         OF_T(write_)((S *)dst + last, PAIRS(last));
 #undef PAIRS
     }

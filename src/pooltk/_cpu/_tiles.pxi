@@ -791,7 +791,7 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
     w.pitch = tile.pitch * tile.channels
     w.divisors = divisors
     w.fresh = min(height.kernel_size, height.stride) * w.columns_inside * job.src.item
-    w.ahead = job.tile_y * w.src_row
+    w.ahead = 4 * w.src_row
     if job.op == SUM:
         if job.divisor_override:
             count = 1
