@@ -63,9 +63,9 @@ def backend(x: Any) -> ModuleType:
     """Return the module that pools `x`, an array that `to_array` gave."""
     if type(x) is numpy.ndarray:
         return _cpu
-    # The backend of another device branches off here; `_foreign` refuses all but the CPU.
-    if _foreign.library_of(x) is not None:
-        return _foreign
+    library = _foreign.library_of(x)
+    if library is not None:
+        return library.backend()
     from . import _reference
 
     return _reference
@@ -111,7 +111,7 @@ def as_indices(indices: Any) -> Any:
     if type(indices) is numpy.ndarray and indices.dtype == _INT64:
         return indices
     if type(indices) is not numpy.ndarray and _foreign.library_of(indices) is not None:
-        return indices  # `_foreign` looks at them through NumPy
+        return indices  # `_foreign` converts them, and CUDA kernels take any integers
     xp = namespace(indices)
     return xp.astype(indices, xp.int64, copy=False)
 

@@ -9,6 +9,7 @@ To its callers this is a backend: the functions at the end take what those of `_
 
 import sys
 from math import prod
+from types import ModuleType
 from typing import Any
 
 import numpy
@@ -71,6 +72,10 @@ class Library:
 
     def wrote(self, out: Any) -> None:
         """Tell the library that the values of `out` have changed."""
+
+    def backend(self) -> ModuleType:
+        """Return the module that pools the library's arrays."""
+        return sys.modules[__name__]
 
     # What follows is the same for every library.
 
@@ -188,12 +193,46 @@ class _Jax(Library):
         return self.xp.device_put(values, self.device(like), may_alias=True)
 
 
+class _Cupy(Library):
+    """CuPy: arrays with a backend of their own, on a device."""
+
+    def check(self, function: str, argument: str, x: Any) -> None:
+        """Nothing to refuse: where CuPy has arrays, it has their device."""
+
+    def dtype(self, name: str) -> Any:
+        return _support.numpy_dtype(name)
+
+    def view(self, x: Any) -> numpy.ndarray:
+        """Array with the addresses of `x`, to ask what shares memory; it must never be read."""
+        return numpy.asarray(_Addresses(x))
+
+    def backend(self) -> ModuleType:
+        from ._cuda import _pool
+
+        return _pool
+
+
+class _Addresses:
+    """What NumPy takes for an array where one of CuPy lies."""
+
+    def __init__(self, x: Any) -> None:
+        self.__array_interface__ = {
+            "version": 3,
+            "data": (x.data.ptr, False),
+            "shape": x.shape,
+            "strides": x.strides,
+            "typestr": f"|V{x.dtype.itemsize}",
+        }
+
+
 # --- which library an array is of -----------------------------------------------------------
 
 
 def library_of(x: Any) -> Library | None:
     """Return the library that shows NumPy the memory of arrays like `x`, if it has one."""
-    torch, jax = sys.modules.get("torch"), sys.modules.get("jax")
+    cupy, torch, jax = map(sys.modules.get, ("cupy", "torch", "jax"))
+    if cupy is not None and isinstance(x, cupy.ndarray):
+        return _LIBRARIES.get(cupy) or _LIBRARIES.setdefault(cupy, _Cupy(cupy))
     if torch is not None and isinstance(x, torch.Tensor):
         return _LIBRARIES.get(torch) or _LIBRARIES.setdefault(torch, _Torch(torch))
     if jax is not None and isinstance(x, jax.Array):
