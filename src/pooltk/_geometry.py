@@ -124,6 +124,8 @@ def common_count(axes: tuple[Axis, ...], count_include_pad: bool) -> int:
     """Return the count by which every window's average divides, or 0 if they differ."""
     counts = []
     for axis in axes:
+        if not axis.output_size:
+            return 0
         first, last = (window_count(axis, i, count_include_pad) for i in (0, axis.output_size - 1))
         # Sliding windows grow from the low edge to their full count and fall to the high edge.
         if axis.output_size > 1 and not (axis.stride and first == last == axis.kernel_size):

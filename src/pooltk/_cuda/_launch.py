@@ -10,6 +10,7 @@ and divides the result into groups, each of which is the work of one thread or o
 - one window in all other cases; if it has many taps, a team of threads shares them.
 """
 
+from collections.abc import Iterable
 from functools import lru_cache
 from math import prod
 from typing import NamedTuple
@@ -100,19 +101,22 @@ def plan(
     if seen is None:
         return None
     is_backward = roles.large[roles.result]
-    walked = layouts[roles.walked] if not is_backward or "SEARCH" in macros else None
+    walked = layouts[roles.walked]
     known = all(
         0 < axis.stride <= _KNOWN and axis.kernel_size <= _KNOWN and axis.dilation == 1
         for axis in seen.axes
     )
+    # More than so many sums, or winners of windows that each have some, don't fit in registers.
+    seeks = "SEARCH" in macros
+    most = 4 if seeks else 16 if kernel == "max_pool" and layouts[2] is None else 8
     vector_w, chunk, team, run = 1, 1, 1, False
     if known and seen.channels == 1:
-        vector_w, chunk = _row_vector(seen, roles, layouts, is_backward)
-    vector_c = _channel_vector(seen, roles, layouts)
+        vector_w, chunk = _row_vector(seen, roles, layouts, is_backward, most)
+    vector_c = _channel_vector(seen, roles, layouts, min(most, 8))
 
     sizes = [axis.input_size if is_backward else axis.output_size for axis in seen.axes]
     groups = (*seen.batch, *sizes[:2], -(-sizes[2] // vector_w), seen.channels // vector_c)
-    if walked is not None and not (known or is_backward):
+    if not (known or is_backward) and walked is not None:
         team, run = _team(seen, roles, prod(groups), seen.channels // vector_c, vector_c)
         chunk = WIDEST // walked.itemsize if run else 1
     wide_index = _needs_wide_index(seen, prod(groups) * team)
@@ -125,8 +129,12 @@ def plan(
         f"VC={vector_c}",
         f"CHUNK={chunk}",
         *(["RUN"] if run else []),
-        *(_known_windows(seen.axes, is_backward, vector_w, chunk) if known else ["PHASE=0"]),
     ]
+    if known:
+        defined.extend(_known_windows(seen.axes, is_backward, vector_w, chunk))
+        # As many rows are loaded before one is looked at as there are registers for.
+        few = seeks or vector_w * vector_c >= 8
+        defined.append(f"ROWS_AT_ONCE={1 if few else seen.axes[1].kernel_size}")
     packed = all(
         _takes_packs(seen, k, vector_w) and sizes[2] % vector_w == 0
         for k, layout in enumerate(layouts)
@@ -211,13 +219,11 @@ def _takes_packs(seen: _Seen, array: int, length: int, axis: int = 4) -> bool:
 
 
 def _row_vector(
-    seen: _Seen, roles: Roles, layouts: tuple[Layout | None, ...], is_backward: bool
+    seen: _Seen, roles: Roles, layouts: tuple[Layout | None, ...], is_backward: bool, most: int
 ) -> tuple[int, int]:
     """How many positions in a row a thread has, and how many elements it loads at once."""
     rows = [k for k, layout in enumerate(layouts) if roles.large[k] and layout is not None]
-    chunk = WIDEST // max(seen.itemsizes[k] for k in rows)
-    if not is_backward and len(layouts) > 2 and layouts[2] is not None:
-        chunk = min(chunk, 8)  # a winner takes more registers than a value
+    chunk = min(WIDEST // max(seen.itemsizes[k] for k in rows), most)
     axis = seen.axes[2]
     if axis.input_size % chunk or not all(_takes_packs(seen, k, chunk) for k in rows):
         return 1, 1
@@ -228,11 +234,13 @@ def _row_vector(
     return max(chunk // axis.stride, min(chunk, 4)), chunk
 
 
-def _channel_vector(seen: _Seen, roles: Roles, layouts: tuple[Layout | None, ...]) -> int:
+def _channel_vector(
+    seen: _Seen, roles: Roles, layouts: tuple[Layout | None, ...], most: int
+) -> int:
     """How many channels a thread has."""
     present = [k for k, layout in enumerate(layouts) if layout is not None]
     main = roles.walked if layouts[roles.walked] is not None else roles.result
-    length = WIDEST // seen.itemsizes[main]
+    length = min(WIDEST // seen.itemsizes[main], most)
     while length > 1 and (
         seen.channels % length or not all(_takes_packs(seen, k, length, axis=5) for k in present)
     ):
@@ -289,21 +297,21 @@ def _needs_wide_index(seen: _Seen, threads: int) -> bool:
 def _known_windows(
     axes: tuple[Axis, ...], is_backward: bool, vector_w: int, chunk: int
 ) -> list[str]:
-    def listed(values: tuple[int, ...]) -> str:
+    """Say what the windows are, and how a thread's positions in a row relate to them."""
+
+    def listed(values: Iterable[int]) -> str:
         return ",".join(map(str, values))
 
-    _, kernels, strides, paddings = (tuple(axis[field] for axis in axes) for field in (1, 2, 3, 5))
-    k, s, p = kernels[2], strides[2], paddings[2]
-    first = -((k - 1 - p) // s) if is_backward else 0
+    k, s, p = axes[2].kernel_size, axes[2].stride, axes[2].padding_low
+    first = -((k - 1 - p) // s) if is_backward else 0  # window over the first position
     macros = [
-        f"KERNEL_SIZE={listed(kernels)}",
-        f"STRIDES={listed(strides)}",
-        f"PADDINGS={listed(paddings)}",
+        f"KERNEL_SIZE={listed(axis.kernel_size for axis in axes)}",
+        f"STRIDES={listed(axis.stride for axis in axes)}",
+        f"PADDINGS={listed(axis.padding_low for axis in axes)}",
         f"PHASE={(first * s - p) % chunk}",
     ]
-    if is_backward:
-        outputs = (vector_w - 1 + p) // s - first + 1 if vector_w % s == 0 else -(-k // s)
-        macros += [f"FIRST={first}", f"OUTPUTS={outputs}"]
+    if is_backward and vector_w > 1:
+        macros += [f"FIRST={first}", f"OUTPUTS={(vector_w - 1 + p) // s - first + 1}"]
     return macros
 
 

@@ -25,8 +25,8 @@ __device__ inline void add_shares(const Geometry &g, const GRADIENT *grad_output
             if (COUNTED) share = divide(share, (WIDE)(rows * count(width, at_w)));
 #pragma unroll
             for (int v = 0; v < VW; ++v) {
-#ifdef KERNEL_SIZE
-                const index_t tap = lead(item.w) + v - n * width.stride;
+#if VW > 1
+                const index_t tap = v + width.padding_low - (FIRST + n) * width.stride;
                 if (tap < 0 || tap >= width.kernel_size) continue;
 #endif
                 sum[v][c].take(share);
@@ -54,8 +54,8 @@ extern "C" __global__ void __launch_bounds__(BLOCK, 4)
         for (index_t j = 0; j < over_h.count; ++j) {
             const index_t d = over_d.first + i, h = over_h.first + j;
             if (!is_tap(depth, d, item.d) || !is_tap(height, h, item.h)) continue;
-#ifdef KERNEL_SIZE
-            add_shares<OUTPUTS>(g, grad_output, item, d, h, first_output(item.w), sum);
+#if VW > 1 // FIRST is where the windows over the first group begin
+            add_shares<OUTPUTS>(g, grad_output, item, d, h, item.w * (VW / width.stride) + FIRST, sum);
 #else
             const Range over_w = outputs_over(width, item.w);
 #pragma unroll 1

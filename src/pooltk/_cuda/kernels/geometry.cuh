@@ -136,18 +136,3 @@ __device__ inline Range outputs_over(const Axis &a, index_t position) {
 __device__ inline bool is_tap(const Axis &a, index_t output, index_t position) {
     return a.dilation == 1 || !a.stride || (position - origin(a, output)) % a.dilation == 0;
 }
-
-#if defined(KERNEL_SIZE) && defined(OUTPUTS)
-// Of a group of VW positions in a row: the first of the OUTPUTS windows that reach over one of them,
-// and how far from its origin the first position is. FIRST is the first window of the first group.
-__device__ inline index_t first_output(index_t group) {
-    constexpr int kernel[3] = {KERNEL_SIZE}, stride[3] = {STRIDES}, padding[3] = {PADDINGS};
-    constexpr int k = kernel[2], s = stride[2], p = padding[2];
-    return VW % s == 0 ? group * (VW / s) + FIRST : (group * VW + p - k + s + k * s) / s - k;
-}
-__device__ inline index_t lead(index_t group) {
-    constexpr int stride[3] = {STRIDES}, padding[3] = {PADDINGS};
-    constexpr int s = stride[2], p = padding[2];
-    return VW % s == 0 ? p - FIRST * s : group * VW + p - first_output(group) * s;
-}
-#endif

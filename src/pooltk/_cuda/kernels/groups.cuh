@@ -50,11 +50,13 @@ __device__ inline void store_group(T *to, const Strides &s, const Geometry &g, c
                                    index_t length, const T (&elements)[VW * VC]) {
     const index_t w = item.w * VW;
     to += plane_of(s, item) + offset_of(s, item.d, item.h, w);
-    if (VW == 1 || g.packed) {
+    if constexpr (VW == 1) {
         store(to, elements);
-        return;
-    }
+    } else if (g.packed) {
+        store(to, elements);
+    } else {
 #pragma unroll
-    for (int n = 0; n < VW; ++n)
-        if (w + n < length) to[n * s.w] = elements[n];
+        for (int n = 0; n < VW; ++n)
+            if (w + n < length) to[n * s.w] = elements[n];
+    }
 }

@@ -72,8 +72,8 @@ extern "C" __global__ void __launch_bounds__(BLOCK, 4)
 #pragma unroll 1
         for (index_t j = 0; j < over_h.count; ++j) {
             const index_t d = over_d.first + i, h = over_h.first + j;
-#ifdef KERNEL_SIZE
-            add_won<OUTPUTS>(g, x, numbers, grad_output, item, d, h, first_output(item.w), sum);
+#if VW > 1 // FIRST is where the windows over the first group begin
+            add_won<OUTPUTS>(g, x, numbers, grad_output, item, d, h, item.w * (VW / width.stride) + FIRST, sum);
 #else
             const Range over_w = outputs_over(width, item.w);
 #pragma unroll 1
