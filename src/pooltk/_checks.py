@@ -104,6 +104,14 @@ def narrow_indices(function: str, greatest: int, remedy: str) -> Exception:
     return _wrong(ValueError, function, "return_indices", "True", must)
 
 
+def not_compiled(kernel: str, options: Sequence[str], reason: Exception) -> Exception:
+    """Error: CuPy, its compiler or the driver refused a kernel, and says why."""
+    return RuntimeError(
+        f"the CUDA kernel {kernel} was not compiled with {' '.join(options)}, since CuPy says: "
+        f"{type_name(reason)}: {reason}"
+    )
+
+
 # --- single values -------------------------------------------------------------------------
 
 

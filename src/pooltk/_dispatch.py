@@ -29,10 +29,11 @@ def to_array(function: str, argument: str, x: Any, operation: str) -> Any:
     No array is copied, so that the checks can come before any work. Refused is an array that no
     backend can pool where it lies, or that has a dtype which the operation does not take.
     """
-    if type(x) is not numpy.ndarray:
+    if type(x) is numpy.ndarray or type(x) in _foreign.plain_types:
+        if x.dtype in _PLAIN_DTYPES[operation]:
+            return x
+    else:
         x = _to_array(function, argument, x)
-    elif x.dtype in _PLAIN_DTYPES[operation]:
-        return x
     _checks.check_dtype(function, argument, x.dtype, _support.dtypes(operation, _library_name(x)))
     return x
 

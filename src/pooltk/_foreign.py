@@ -196,6 +196,13 @@ class _Jax(Library):
 class _Cupy(Library):
     """CuPy: arrays with a backend of their own, on a device."""
 
+    def __init__(self, cupy: ModuleType) -> None:
+        super().__init__(cupy)
+        from ._cuda import _pool
+
+        self._pool = _pool
+        plain_types.add(cupy.ndarray)
+
     def check(self, function: str, argument: str, x: Any) -> None:
         """Nothing to refuse: where CuPy has arrays, it has their device."""
 
@@ -207,9 +214,7 @@ class _Cupy(Library):
         return numpy.asarray(_Addresses(x))
 
     def backend(self) -> ModuleType:
-        from ._cuda import _pool
-
-        return _pool
+        return self._pool
 
 
 class _Addresses:
@@ -244,6 +249,7 @@ def library_of(x: Any) -> Library | None:
 
 
 _LIBRARIES: dict[Any, Library] = {}  # those met so far, by their modules
+plain_types: set[type] = set()  # of arrays in which nothing but their dtype needs a look
 
 
 def speaks_array_api(x: Any) -> bool:

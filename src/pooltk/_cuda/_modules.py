@@ -11,6 +11,7 @@ from typing import Any
 
 import cupy
 
+from .. import _checks
 from . import _launch
 
 OPTIONS = ("--std=c++17",)
@@ -36,7 +37,11 @@ class Kernel:
 def _compiled(kernel: str, macros: tuple[str, ...]) -> Any:
     """Return a RawKernel, which keeps what it has been compiled to, for each device."""
     options = (*OPTIONS, *(f"-D{macro}" for macro in macros))
-    return cupy.RawModule(code=source(kernel), options=options).get_function(kernel)
+    try:
+        return cupy.RawModule(code=source(kernel), options=options).get_function(kernel)
+    except Exception as error:
+        # Of which there are many: of NVRTC's loader, CuPy's compiler, the driver.
+        raise _checks.not_compiled(kernel, options, error) from error
 
 
 def source(kernel: str) -> str:

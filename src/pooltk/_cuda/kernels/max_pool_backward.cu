@@ -15,6 +15,7 @@ template <int N>
 __device__ inline void add_won(const Geometry &g, const X *x, const NUMBER *numbers,
                                const GRADIENT *grad_output, const Item &item, index_t d, index_t h,
                                index_t w, WIDE (&sum)[VW][VC]) {
+    const Axis width = axis(g, 2);
     const index_t own_w = item.w * VW;
 #ifdef SEARCH
     Winner winner[N][VC];
@@ -23,7 +24,7 @@ __device__ inline void add_won(const Geometry &g, const X *x, const NUMBER *numb
 #pragma unroll
     for (int n = 0; n < N; ++n) {
         const index_t at_w = w + n;
-        if (at_w < 0 || at_w >= g.axes[2].output_size) continue;
+        if (at_w < 0 || at_w >= width.output_size) continue;
         index_t own = item.d * g.number_d + item.h * g.number_h + own_w;
 #ifdef RELATIVE
         own -= number_of_origin(g, d, h, at_w);
@@ -35,7 +36,11 @@ __device__ inline void add_won(const Geometry &g, const X *x, const NUMBER *numb
         const Pack<GRADIENT, VC> gradient =
             load<VC>(grad_output + offset_of(g.strides[3], d, h, at_w));
 #pragma unroll
-        for (int v = 0; v < VW; ++v)
+        for (int v = 0; v < VW; ++v) {
+#if VW > 1
+            const index_t tap = v + width.padding_low - (FIRST + n) * width.stride;
+            if (tap < 0 || tap >= width.kernel_size) continue;
+#endif
 #pragma unroll
             for (int c = 0; c < VC; ++c) {
 #ifdef SEARCH
@@ -47,6 +52,7 @@ __device__ inline void add_won(const Geometry &g, const X *x, const NUMBER *numb
                 convert(gradient.at[c], wide);
                 if (won) sum[v][c] = add(sum[v][c], wide);
             }
+        }
     }
 }
 
