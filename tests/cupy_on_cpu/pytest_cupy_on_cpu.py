@@ -1,4 +1,7 @@
-"""pytest plugin that `run` loads: says what the tests ran on, and keeps tests apart."""
+"""pytest plugin that `run` loads: says what the tests ran on, and keeps tests apart.
+
+On a GPU it is of use too, for exact bounds under compute-sanitizer.
+"""
 
 import os
 
@@ -7,6 +10,8 @@ import pytest
 
 
 def pytest_report_header(config):
+    if not cuda_log.is_emulated():
+        return None
     capability = os.environ.get("CUPY_ON_CPU_CC")
     return f"cupy-on-cpu: CUDA kernels run on the CPU from their PTX (cc {capability}); no GPU"
 

@@ -106,6 +106,11 @@ def test_deadlock():
         run("diverge", block=32)
 
 
+def test_more_threads_than_are_known():
+    with pytest.raises(ValueError, match="9216 threads"):
+        run("diverge", grid=(3, 3), block=1024)
+
+
 def test_structs_templates_and_three_axes():
     geometry = np.zeros((), [("size", "i4", 3), ("scale", "f4")])
     geometry["size"], geometry["scale"] = [2, 3, 5], 2

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <thread>
 #include <vector>
 
@@ -139,8 +140,7 @@ bool run_round() {
     return progress;
 }
 
-void run_block(uint3 index, unsigned threads) {
-    Block own;
+void run_block(uint3 index, unsigned threads, Block& own) {
     block = &own;
     blockIdx = index;
     own.live = threads;
@@ -200,12 +200,15 @@ int main(int, char** paths) {
     fclose(file);
     values = pointers.data();
     unsigned threads = blockDim.x * blockDim.y * blockDim.z;
-    std::vector<std::thread> blocks;
+    // All blocks at once: memory that a later one took over would bring its order along.
+    std::vector<Block> blocks(gridDim.x * gridDim.y * gridDim.z);
+    std::vector<std::thread> running;
     for (unsigned z = 0; z < gridDim.z; ++z)
         for (unsigned y = 0; y < gridDim.y; ++y)
             for (unsigned x = 0; x < gridDim.x; ++x)
-                blocks.emplace_back(run_block, uint3{x, y, z}, threads);
-    for (std::thread& thread : blocks) thread.join();
+                running.emplace_back(run_block, uint3{x, y, z}, threads,
+                                     std::ref(blocks[running.size()]));
+    for (std::thread& thread : running) thread.join();
     __tsan_acquire(&finished);
     file = fopen(paths[2], "wb");
     for (Argument& argument : arguments)
