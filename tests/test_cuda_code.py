@@ -85,7 +85,7 @@ def test_every_architecture(report, operation, architecture):
         check_registers(found)
         if operation in ("max_pool", "indices", "avg_pool"):
             assert found.widths("LDG")[128] >= {"2/2": 4, "3/1": 3, "3/2 pixels": 9}[name]
-        if operation != "by_indices":
+        if operation != "by_indices" and (operation, name) != ("sought", "3/2 pixels"):
             assert found.widths("STG")[128]
     if operation in ("max_pool", "avg_pool"):
         found = report(launch(operation, "global", "float32"), architecture)

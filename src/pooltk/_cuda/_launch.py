@@ -112,7 +112,7 @@ def plan(
     vector_w, chunk, team, run = 1, 1, 1, False
     if known and seen.channels == 1:
         vector_w, chunk = _row_vector(seen, roles, layouts, is_backward, most)
-    vector_c = _channel_vector(seen, roles, layouts, min(most, 8))
+    vector_c = _channel_vector(seen, roles, layouts, 2 if seeks else 8)
 
     sizes = [axis.input_size if is_backward else axis.output_size for axis in seen.axes]
     groups = (*seen.batch, *sizes[:2], -(-sizes[2] // vector_w), seen.channels // vector_c)
