@@ -87,9 +87,15 @@ def mixed_devices(
     return _wrong(ValueError, function, argument, f"<{type_name(given)} on {device}>", must)
 
 
-def wrong_device(function: str, argument: str, given: Any, device: Any) -> Exception:
-    """Error: no backend pools an array where this one lies."""
-    must = "lie on the CPU: arrays are pooled where they lie, and there on no other device"
+def wrong_device(
+    function: str, argument: str, given: Any, device: Any, because: str = ""
+) -> Exception:
+    """Error: no backend pools an array where this one lies; `because` says what is amiss there."""
+    must = (
+        "lie on the CPU or on a CUDA device on which CuPy works, since it is pooled where it lies"
+    )
+    if because:
+        must += f": {because}"
     return _wrong(ValueError, function, argument, f"<{type_name(given)} on {device}>", must)
 
 
