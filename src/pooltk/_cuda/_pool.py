@@ -108,25 +108,48 @@ def max_pool_backward(
 ) -> Any:
     """Each gradient, at the tap that won."""
     grad_input = _new(grad_output, x.shape, grad_output.dtype) if out is None else out
-    operation = "max_pool_backward"
-    types = (f"GRADIENT={_type(grad_input)}", f"WIDE={_wide(grad_input)}")
-    relative = False
-    if indices is None and _launch.seeks_winners(axes):
-        arrays: _Arrays = (x, grad_input, None, grad_output)
-        macros: _Arrays = (*types, f"X={_type(x)}", "NUMBER=int64", "SEARCH")
-    else:
+    windows = ("max_pool_backward", axes, channels_last)
+    key = (windows, _layout(grad_output), _layout(x), _layout(indices), _layout(out))
+    ready = _ready.get(key)
+    if ready is None:
+        if indices is None and not _launch.seeks_winners(axes):
+            _by_numbers(grad_output, x, axes, channels_last, grad_input)
+            return grad_input
+        macros: tuple[str, ...] = (f"GRADIENT={_type(grad_input)}", f"WIDE={_wide(grad_input)}")
         if indices is None:
-            # Each winner is found once, and kept by its number in its window: the least memory.
-            relative = True
-            dtype = numpy.min_scalar_type(_launch.relative_numbers(axes) - 1)
-            indices = _new(grad_output, grad_output.shape, dtype)
-            arrays = (x, None, indices)
-            macros = (f"X={_type(x)}", f"NUMBER={_type(indices)}", "NUMBERS", "RELATIVE")
-            _run("max_pool", axes, channels_last, arrays, macros, relative=True)
-        arrays = (None, grad_input, indices, grad_output)
-        macros = (*types, "X=uint8", f"NUMBER={_type(indices)}", *["RELATIVE"] * relative)
-    _run(operation, axes, channels_last, arrays, macros, relative=relative)
+            arrays = (x, grad_input, None, grad_output)
+            macros += (f"X={_type(x)}", "NUMBER=int64", "SEARCH")
+        else:
+            arrays = (None, grad_input, indices, grad_output)
+            macros += ("X=uint8", f"NUMBER={_type(indices)}")
+        ready = _prepare(key, (), "max_pool_backward", axes, channels_last, arrays, macros)
+    ready.run(x, grad_input, 0 if indices is None else indices, grad_output)
     return grad_input
+
+
+def _by_numbers(
+    grad_output: Any, x: Any, axes: tuple[Axis, ...], channels_last: bool, grad_input: Any
+) -> None:
+    """Find each winner once, and keep its number in its window: in the least memory."""
+    dtype = numpy.min_scalar_type(_launch.relative_numbers(axes) - 1)
+    numbers = _new(grad_output, grad_output.shape, dtype)
+    number = (f"NUMBER={_type(numbers)}", "RELATIVE")
+    _run(
+        "max_pool",
+        axes,
+        channels_last,
+        (x, None, numbers),
+        (f"X={_type(x)}", *number, "NUMBERS"),
+        relative=True,
+    )
+    _run(
+        "max_pool_backward",
+        axes,
+        channels_last,
+        (None, grad_input, numbers, grad_output),
+        (f"GRADIENT={_type(grad_input)}", f"WIDE={_wide(grad_input)}", "X=uint8", *number),
+        relative=True,
+    )
 
 
 @_on_its_device
@@ -141,15 +164,22 @@ def avg_pool_backward(
 ) -> Any:
     """Each gradient, divided among its window's taps."""
     grad_input = _new(grad_output, input_shape, grad_output.dtype) if out is None else out
-    divisor = divisor_override or common_count(axes, count_include_pad)
-    macros = (
-        f"GRADIENT={_type(grad_input)}",
-        f"WIDE={_wide(grad_input)}",
-        f"COUNTED={int(not divisor)}",
-        _count_macro(count_include_pad, divisor),
-    )
-    arrays = (grad_output, grad_input)
-    _run("avg_pool_backward", axes, channels_last, arrays, macros, divisor=divisor)
+    windows = ("avg_pool_backward", axes, channels_last, count_include_pad, divisor_override)
+    key = (windows, _layout(grad_output), input_shape, _layout(out))
+    ready = _ready.get(key)
+    if ready is None:
+        divisor = divisor_override or common_count(axes, count_include_pad)
+        macros = (
+            f"GRADIENT={_type(grad_input)}",
+            f"WIDE={_wide(grad_input)}",
+            f"COUNTED={int(not divisor)}",
+            _count_macro(count_include_pad, divisor),
+        )
+        arrays = (grad_output, grad_input)
+        ready = _prepare(
+            key, (), "avg_pool_backward", axes, channels_last, arrays, macros, divisor=divisor
+        )
+    ready.run(grad_output, grad_input)
     return grad_input
 
 
