@@ -43,13 +43,17 @@ class Library:
         """Refuse an array on a device of another kind, or on one that CuPy does not work on."""
         if self.is_on_host(x):
             return
-        reason = _no_cupy() if x.__dlpack_device__()[0] == _DLPACK_CUDA else ""
+        reason = _no_cupy() if self.is_on_cuda(x) else ""
         if reason is not None:
             raise _checks.wrong_device(function, argument, x, device, reason)
 
     def is_on_host(self, x: Any) -> bool:
         """Tell whether NumPy can see the array; otherwise CuPy can."""
         return bool(x.__dlpack_device__()[0] == _DLPACK_CPU)
+
+    def is_on_cuda(self, x: Any) -> bool:
+        """Tell whether CuPy could see the array."""
+        return bool(x.__dlpack_device__()[0] == _DLPACK_CUDA)
 
     def check_out(self, function: str, argument: str, out: Any, like: Any) -> None:
         """Refuse what is no array beside `like`, in its library and on its device, to write to."""
@@ -151,6 +155,9 @@ class _Torch(Library):
 
     def is_on_host(self, x: Any) -> bool:
         return bool(x.is_cpu)
+
+    def is_on_cuda(self, x: Any) -> bool:
+        return bool(x.is_cuda)  # DLPack does not know all of torch's devices
 
     def exported(self, x: Any) -> Any:
         return x.detach() if x.requires_grad else x  # under no_grad
