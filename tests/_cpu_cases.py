@@ -218,6 +218,11 @@ def _directed():
         ceil_mode=True
     )  # fmt: skip
 
+    for low in (0, 7, 2**40 - 3):
+        yield Case(
+            f"stride far beyond the input, padding {low}", (2, 12, 3), 1, kernel_size=2**40,
+            stride=2**40, padding=((low, 0),), ceil_mode=True, channels_last=True,
+        )  # fmt: skip
     # Rows of a window.
     for rows, stride in ((9, 1), (13, 1), (16, 4), (12, 3)):
         yield Case(
@@ -256,6 +261,7 @@ def _directed():
     yield Case("whole volumes", (2, 7, 9, 33), 3, output_size=1)
     yield Case("whole planes of pixels", (3, 9, 40, 5), 2, output_size=1, channels_last=True)
     yield Case("whole rows longer than a chunk", (2, 9001), 1, output_size=1)
+    yield Case("wide windows of lines", (5, 400), 1, kernel_size=40, stride=30)
     yield Case("wide windows", (3, 12, 150), 2, kernel_size=(3, 33), stride=(2, 17))
     yield Case(
         "wide windows dilated", (3, 200), 1, kernel_size=33, stride=40, dilation=2, padding=5

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from math import prod
 
 import array_api_strict
 import ml_dtypes
@@ -45,6 +46,19 @@ class Library(contextlib.AbstractContextManager):
     def dtype(self, name):
         """Dtype, as this library calls it."""
         return dtype_named(name)
+
+
+class Hostile(Library):
+    """NumPy arrays with gaps, whose axes run backwards, at an odd address."""
+
+    def array(self, values, dtype="float64"):
+        values = super().array(values, dtype)
+        shape = tuple(2 * size for size in values.shape)
+        memory = np.full(prod(shape) * values.itemsize + 1, 77, np.uint8)
+        room = memory[1:].view(values.dtype).reshape(shape)
+        array = room[(..., *[slice(None, None, -2)] * values.ndim)]
+        array[...] = values
+        return array
 
 
 class Reference(Library):
@@ -129,8 +143,37 @@ def import_cupy():
 
 LIBRARIES = {
     "numpy": Library,
+    "numpy-hostile": Hostile,
     "numpy-reference": Reference,
     "strict": Strict,
     "strict-reference": StrictReference,
     "cupy": Cupy,
 }
+
+
+class Exhausted:
+    """NumPy, as a module sees it that gets memory for so many arrays more."""
+
+    def __init__(self, left):
+        self.left = left
+
+    def __getattr__(self, name):
+        return getattr(np, name)
+
+    def empty(self, *args, **kwargs):
+        return self._new(np.empty, *args, **kwargs)
+
+    def empty_like(self, *args, **kwargs):
+        return self._new(np.empty_like, *args, **kwargs)
+
+    def array(self, *args, **kwargs):
+        return self._new(np.array, *args, **kwargs)
+
+    def ascontiguousarray(self, *args, **kwargs):
+        return self._new(np.ascontiguousarray, *args, **kwargs)
+
+    def _new(self, function, *args, **kwargs):
+        if not self.left:
+            raise MemoryError("no memory for this array")
+        self.left -= 1
+        return function(*args, **kwargs)

@@ -27,7 +27,7 @@ def test_random_arguments(level, capsys):
         [sys.executable, str(PROGRAM), level, SEED, SETS],
         capture_output=True,
         text=True,
-        timeout=1200,
+        timeout=600 + int(SETS) // 20,
     )
     last = " ".join(run.stdout.split()[-2:])
     assert run.returncode == 0, f"seed {SEED}, after {last}: {run.stderr[-4000:]}"

@@ -16,7 +16,7 @@ import types
 import ml_dtypes
 import numpy as np
 import pytest
-from libraries import dtype_named
+from libraries import Exhausted, dtype_named
 
 import pooltk
 from pooltk import _cpu, _dispatch, _foreign, _reference, _support
@@ -395,6 +395,20 @@ def test_nothing_is_copied(monkeypatch, peer, operation, dtype):
         written = written if isinstance(written, tuple) else (written,)
         for result, memory in zip(results, written, strict=True):
             assert peer.address(result) == memory.ctypes.data
+
+
+@pytest.mark.parametrize("left", [0, 1], ids=["values", "indices"])
+def test_no_memory_for_results(monkeypatch, peer, left):
+    x, values = sample(peer, "float32")
+    with monkeypatch.context() as patch:
+        patch.setattr(_foreign, "numpy", Exhausted(left))
+        with pytest.raises(MemoryError, match="no memory for this array"):
+            pooltk.max_pool2d(x, 2, return_indices=True)
+    check(
+        peer,
+        pooltk.max_pool2d(x, 2, return_indices=True),
+        pooltk.max_pool2d(values, 2, return_indices=True),
+    )
 
 
 def test_a_result_outlives_its_input(peer):

@@ -28,19 +28,20 @@ ctypedef fused item_t:
     uint32_t
     uint64_t
 
-cdef enum kind_t:
-    FLOAT32
-    FLOAT64
-    FLOAT16
-    BFLOAT16
-    INT8
-    INT16
-    INT32
-    INT64
-    UINT8
-    UINT16
-    UINT32
-    UINT64
+cdef extern from "_rows.h":
+    ctypedef enum kind_t:
+        FLOAT32 "KIND_FLOAT32"
+        FLOAT64 "KIND_FLOAT64"
+        FLOAT16 "KIND_FLOAT16"
+        BFLOAT16 "KIND_BFLOAT16"
+        INT8 "KIND_INT8"
+        INT16 "KIND_INT16"
+        INT32 "KIND_INT32"
+        INT64 "KIND_INT64"
+        UINT8 "KIND_UINT8"
+        UINT16 "KIND_UINT16"
+        UINT32 "KIND_UINT32"
+        UINT64 "KIND_UINT64"
 
 cdef enum limb_t:
     WHOLE  # the element itself

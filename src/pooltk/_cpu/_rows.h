@@ -12,9 +12,27 @@
 #ifndef POOLTK_ROWS_H
 #define POOLTK_ROWS_H
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "_halves.h"
+
+enum { OP_MAX, OP_SUM };
+
+typedef enum {
+    KIND_FLOAT32, KIND_FLOAT64, KIND_FLOAT16, KIND_BFLOAT16, KIND_INT8, KIND_INT16, KIND_INT32,
+    KIND_INT64, KIND_UINT8, KIND_UINT16, KIND_UINT32, KIND_UINT64,
+} kind_t;
+
+#if defined(__GNUC__)
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+#elif defined(_MSC_VER)
+#define ALWAYS_INLINE __forceinline
+#else
+#define ALWAYS_INLINE inline
+#endif
 
 /* Fetch so many bytes into the L2 cache: asked for while a tile is computed, the next is there. */
 static inline void prefetch(const char *address, ptrdiff_t bytes)
@@ -65,6 +83,10 @@ static inline double scalar_max_double(double a, double b)
 #define even_float(a, b) _mm256_shuffle_ps(a, b, 0x88)
 #define odd_float(a, b) _mm256_shuffle_ps(a, b, 0xDD)
 #define sorted_float(a) _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(a), 0xD8))
+#define all_float(a) _mm256_set1_ps(a)
+#define product_float(a, b) _mm256_mul_ps(a, b)
+#define quotient_float(a, b) _mm256_div_ps(a, b)
+#define unordered_float(a) _mm256_cmp_ps(a, a, _CMP_UNORD_Q)
 #define KEYS_float __m256i
 #define load_keys_float(p) _mm256_loadu_si256((const __m256i *)(p))
 #define store_keys_float(p, k) _mm256_storeu_si256((__m256i *)(p), k)
@@ -86,6 +108,10 @@ static inline double scalar_max_double(double a, double b)
 #define even_double(a, b) _mm256_unpacklo_pd(a, b)
 #define odd_double(a, b) _mm256_unpackhi_pd(a, b)
 #define sorted_double(a) _mm256_permute4x64_pd(a, 0xD8)
+#define all_double(a) _mm256_set1_pd(a)
+#define product_double(a, b) _mm256_mul_pd(a, b)
+#define quotient_double(a, b) _mm256_div_pd(a, b)
+#define unordered_double(a) _mm256_cmp_pd(a, a, _CMP_UNORD_Q)
 #define KEYS_double __m256d
 #define load_keys_double _mm256_loadu_pd
 #define store_keys_double _mm256_storeu_pd
@@ -109,6 +135,10 @@ static inline double scalar_max_double(double a, double b)
 #define even_float(a, b) _mm_shuffle_ps(a, b, 0x88)
 #define odd_float(a, b) _mm_shuffle_ps(a, b, 0xDD)
 #define sorted_float(a) (a)
+#define all_float(a) _mm_set1_ps(a)
+#define product_float(a, b) _mm_mul_ps(a, b)
+#define quotient_float(a, b) _mm_div_ps(a, b)
+#define unordered_float(a) _mm_cmpunord_ps(a, a)
 #define KEYS_float __m128i
 #define load_keys_float(p) _mm_loadu_si128((const __m128i *)(p))
 #define store_keys_float(p, k) _mm_storeu_si128((__m128i *)(p), k)
@@ -130,6 +160,10 @@ static inline double scalar_max_double(double a, double b)
 #define even_double(a, b) _mm_unpacklo_pd(a, b)
 #define odd_double(a, b) _mm_unpackhi_pd(a, b)
 #define sorted_double(a) (a)
+#define all_double(a) _mm_set1_pd(a)
+#define product_double(a, b) _mm_mul_pd(a, b)
+#define quotient_double(a, b) _mm_div_pd(a, b)
+#define unordered_double(a) _mm_cmpunord_pd(a, a)
 #define KEYS_double __m128d
 #define load_keys_double _mm_loadu_pd
 #define store_keys_double _mm_storeu_pd
@@ -152,6 +186,11 @@ static inline double scalar_max_double(double a, double b)
 #define even_float(a, b) vuzp1q_f32(a, b)
 #define odd_float(a, b) vuzp2q_f32(a, b)
 #define sorted_float(a) (a)
+#define all_float(a) vdupq_n_f32(a)
+#define product_float(a, b) vmulq_f32(a, b)
+#define quotient_float(a, b) vdivq_f32(a, b)
+#define unordered_float(a) vreinterpretq_f32_u32(vmvnq_u32(vceqq_f32(a, a)))
+#define choose_float(mask, b, a) vbslq_f32(vreinterpretq_u32_f32(mask), b, a)
 #define VECTOR_double float64x2_t
 #define WIDTH_double 2
 #define load_double vld1q_f64
@@ -161,6 +200,12 @@ static inline double scalar_max_double(double a, double b)
 #define even_double(a, b) vuzp1q_f64(a, b)
 #define odd_double(a, b) vuzp2q_f64(a, b)
 #define sorted_double(a) (a)
+#define all_double(a) vdupq_n_f64(a)
+#define product_double(a, b) vmulq_f64(a, b)
+#define quotient_double(a, b) vdivq_f64(a, b)
+#define unordered_double(a) \
+    vreinterpretq_f64_u32(vmvnq_u32(vreinterpretq_u32_u64(vceqq_f64(a, a))))
+#define choose_double(mask, b, a) vbslq_f64(vreinterpretq_u64_f64(mask), b, a)
 #else /* vectors of one element; even_ and odd_ take the first and the second of a pair */
 #define VECTOR_float float
 #define WIDTH_float 1
@@ -180,6 +225,16 @@ static inline double scalar_max_double(double a, double b)
 #define even_double(a, b) (a)
 #define odd_double(a, b) (b)
 #define sorted_double(a) (a)
+#define all_float(a) (a)
+#define product_float(a, b) ((a) * (b))
+#define quotient_float(a, b) ((a) / (b))
+#define unordered_float(a) ((a) != (a))
+#define choose_float(mask, b, a) ((mask) ? (b) : (a))
+#define all_double(a) (a)
+#define product_double(a, b) ((a) * (b))
+#define quotient_double(a, b) ((a) / (b))
+#define unordered_double(a) ((a) != (a))
+#define choose_double(mask, b, a) ((mask) ? (b) : (a))
 #endif
 
 /* dst[j] = VALUE at j, in vectors; SCALAR for rows shorter than one. */
@@ -391,5 +446,130 @@ DEFINE_ROWS(max, float)
 DEFINE_ROWS(sum, float)
 DEFINE_ROWS(max, double)
 DEFINE_ROWS(sum, double)
+
+/* How a result of _small.h leaves: a sum is multiplied by a reciprocal that is exact, or divided. */
+enum { AS_IT_IS, MULTIPLIED, DIVIDED, DIVIDED_EACH };
+
+enum { MOST_TAPS = 5 };
+
+/* Rows of outputs whose windows have the same rows inside, for _small.h. */
+typedef struct {
+    int op, taps, columns, stride, finish; /* taps: rows of a window */
+    ptrdiff_t tap[MOST_TAPS];              /* in bytes, from the first */
+    int pad;                               /* the padded rows have no padding yet */
+    ptrdiff_t rows, src_row, dst_row;      /* how many, and how far apart, in bytes */
+    const char *src, *src_end;             /* the first tap; up to here may be read */
+    char *dst;
+    void *padded[2];                       /* scratch for a row and its padding */
+    ptrdiff_t before, columns_inside;      /* padding before it, and its elements */
+    ptrdiff_t outputs;                     /* of a row */
+    double by;                             /* divisor of all windows, or its reciprocal, */
+    const void *divisors;                  /* or one for each output of a row */
+    ptrdiff_t ahead, fresh;                /* what to prefetch, in bytes */
+} small_windows;
+
+#define KIND float
+#define T float
+#define FLOATING
+#define READ_AS_IT_IS
+#include "_small.h"
+
+#define KIND double
+#define T double
+#define FLOATING
+#define READ_AS_IT_IS
+#include "_small.h"
+
+#if defined(__AVX2__)
+#define VECTOR_BYTES 32
+#define INSTRUCTION(name) _mm256_##name((__m256i)a, (__m256i)b)
+#define EVERY_SECOND_8(a, b, i)                                                                    \
+    __builtin_shufflevector(a, b, i, i + 2, i + 4, i + 6, i + 8, i + 10, i + 12, i + 14, i + 16,  \
+                            i + 18, i + 20, i + 22, i + 24, i + 26, i + 28, i + 30, i + 32,       \
+                            i + 34, i + 36, i + 38, i + 40, i + 42, i + 44, i + 46, i + 48,       \
+                            i + 50, i + 52, i + 54, i + 56, i + 58, i + 60, i + 62)
+#define EVERY_SECOND_16(a, b, i)                                                                   \
+    __builtin_shufflevector(a, b, i, i + 2, i + 4, i + 6, i + 8, i + 10, i + 12, i + 14, i + 16,  \
+                            i + 18, i + 20, i + 22, i + 24, i + 26, i + 28, i + 30)
+#else
+#define VECTOR_BYTES 16
+#define INSTRUCTION(name) _mm_##name((__m128i)a, (__m128i)b)
+#define EVERY_SECOND_8(a, b, i)                                                                    \
+    __builtin_shufflevector(a, b, i, i + 2, i + 4, i + 6, i + 8, i + 10, i + 12, i + 14, i + 16,  \
+                            i + 18, i + 20, i + 22, i + 24, i + 26, i + 28, i + 30)
+#define EVERY_SECOND_16(a, b, i)                                                                   \
+    __builtin_shufflevector(a, b, i, i + 2, i + 4, i + 6, i + 8, i + 10, i + 12, i + 14)
+#endif
+
+#define KIND int8
+#define T int8_t
+#define LEAST INT8_MIN
+#define EVERY_SECOND EVERY_SECOND_8
+#if defined(__AVX2__)
+#define MAX_INSTRUCTION INSTRUCTION(max_epi8)
+#endif
+#include "_integers.h"
+
+#define KIND uint8
+#define T uint8_t
+#define LEAST 0
+#define EVERY_SECOND EVERY_SECOND_8
+#if defined(__SSE2__)
+#define MAX_INSTRUCTION INSTRUCTION(max_epu8)
+#endif
+#include "_integers.h"
+
+#define KIND int16
+#define T int16_t
+#define LEAST INT16_MIN
+#define EVERY_SECOND EVERY_SECOND_16
+#if defined(__SSE2__)
+#define MAX_INSTRUCTION INSTRUCTION(max_epi16)
+#endif
+#include "_integers.h"
+
+#define KIND uint16
+#define T uint16_t
+#define LEAST 0
+#define EVERY_SECOND EVERY_SECOND_16
+#if defined(__AVX2__)
+#define MAX_INSTRUCTION INSTRUCTION(max_epu16)
+#endif
+#include "_integers.h"
+
+#define KIND float16
+#define T int16_t
+#define LEAST (-0x7C00)
+#define HALF_INFINITY 0x7C00
+#define EVERY_SECOND EVERY_SECOND_16
+#if defined(__SSE2__)
+#define MAX_INSTRUCTION INSTRUCTION(max_epi16)
+#endif
+#include "_integers.h"
+
+#define KIND bfloat16
+#define T int16_t
+#define LEAST (-0x7F80)
+#define HALF_INFINITY 0x7F80
+#define EVERY_SECOND EVERY_SECOND_16
+#if defined(__SSE2__)
+#define MAX_INSTRUCTION INSTRUCTION(max_epi16)
+#endif
+#include "_integers.h"
+
+static void pool_small(kind_t kind, const small_windows *w)
+{
+    switch (kind) {
+    case KIND_FLOAT32: pool_small_float(w); break;
+    case KIND_FLOAT64: pool_small_double(w); break;
+    case KIND_FLOAT16: pool_small_float16(w); break;
+    case KIND_BFLOAT16: pool_small_bfloat16(w); break;
+    case KIND_INT8: pool_small_int8(w); break;
+    case KIND_UINT8: pool_small_uint8(w); break;
+    case KIND_INT16: pool_small_int16(w); break;
+    case KIND_UINT16: pool_small_uint16(w); break;
+    default: break;
+    }
+}
 
 #endif

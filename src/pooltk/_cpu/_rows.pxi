@@ -3,12 +3,31 @@
 # loops. Sums are balanced trees, so that errors grow with the logarithm of a window's size, and
 # of one shape whatever the vector width, so that every level gives the same bits.
 
-cdef enum:
-    MAX = 0
-    SUM = 1
-
-
 cdef extern from "_rows.h" nogil:
+    cdef enum:
+        MAX "OP_MAX"
+        SUM "OP_SUM"
+    cdef enum:
+        AS_IT_IS
+        MULTIPLIED
+        DIVIDED
+        DIVIDED_EACH
+        MOST_TAPS
+    ctypedef struct small_windows:
+        int op, taps, columns, stride, finish
+        Py_ssize_t tap[5]
+        bint pad
+        Py_ssize_t rows, src_row, dst_row
+        const char* src
+        const char* src_end
+        char* dst
+        void* padded[2]
+        Py_ssize_t before, columns_inside
+        Py_ssize_t outputs
+        double by
+        const void* divisors
+        Py_ssize_t ahead, fresh
+    void pool_small(kind_t kind, const small_windows* windows)
     void prefetch(const char* address, Py_ssize_t bytes)
     const int LANES  # partial results of a row that is reduced to one value
     float max_run_float(const float* row, Py_ssize_t n)
@@ -212,9 +231,11 @@ cdef void slide(
 
     Windows of 1, 2, 4, ... taps are built from each other, alternately in `even` and `odd`, each
     of n + (width - 1) * shift elements. A maximum is two overlapping windows; a sum adds
-    up the windows that the binary digits of its width name.
+    up the windows that the binary digits of its width name, and so does a maximum of 5, which
+    _small.h finds like that: a NaN's payload depends on it.
     """
     cdef Py_ssize_t done = 1, reach, covered = 0
+    cdef bint by_digits = op == SUM or width == 5
     cdef const acc_t* window = src
     cdef const acc_t* partial = NULL
     cdef acc_t* wider
@@ -229,7 +250,7 @@ cdef void slide(
         return
     reach = n + (width - 1) * shift  # of `window`, whose taps number `done`
     while True:
-        if op == SUM and width & done:
+        if by_digits and width & done:
             if partial != NULL:
                 merge2(op, partial, window + covered * shift, dst, n)
                 partial = dst
@@ -248,7 +269,7 @@ cdef void slide(
         merge2(op, window, window + done * shift, wider, reach)
         window = wider
         done *= 2
-    if op == MAX and done < width:
+    if not by_digits and done < width:
         merge2(op, window, window + (width - done) * shift, dst, n)
 
 

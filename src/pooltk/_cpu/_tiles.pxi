@@ -47,13 +47,14 @@ cdef struct job_t:
     Py_ssize_t divisor_override
     bint divide_first     # backward: gradients are divided before they are added up
     # plan
+    bint small            # windows of few rows and columns, between direct rows
     bint regular          # windows slide along the row over padded scratch
     bint spread           # the inverse of strided windows: results are interleaved
     bint wide_rows        # windows overlap so much along the height that doubling pays
     bint whole_windows    # a window is reduced where it lies
     bint direct_rows      # rows of src are read where they are
     bint direct_dst       # rows of dst are written where they are
-    Py_ssize_t tile_y, tile_x, tile_c
+    Py_ssize_t tile_items, tile_y, tile_x, tile_c
     Py_ssize_t tiles[5]   # 1, and how many tiles the depth, height, width, channels have
     # scratch of a thread, in elements: where each part begins
     Py_ssize_t at_merged, at_even, at_odd, at_result, at_low, at_counts, at_levels, at_loaded
@@ -62,8 +63,8 @@ cdef struct job_t:
 
 cdef struct tile_t:
     limb_t limb
-    Py_ssize_t item                    # of the batch
-    Py_ssize_t src_offset              # of that item, in bytes
+    Py_ssize_t item, item_end          # of the batch; one, but of small windows
+    Py_ssize_t src_offset              # of the first, in bytes
     Py_ssize_t z, y, y_end, x, x_end, c, channels
     Py_ssize_t column, columns         # of src that the tile's windows reach
     Py_ssize_t left, pitch             # padding before them; columns a merged row holds
@@ -471,7 +472,7 @@ cdef void spread_row(
     cdef Py_ssize_t most = ceil_div(axis.kernel_size, stride)
     cdef Py_ssize_t start = tile.x + axis.padding, end = tile.x_end + axis.padding
     cdef Py_ssize_t first = start // stride, count = (end - 1) // stride + 1 - first
-    cdef Py_ssize_t phase, windows, q, c, begin, stop
+    cdef Py_ssize_t phase, phase_begin, phase_end, windows, q, c, begin, stop
     cdef acc_t* phases = scratch + job.at_wide
     cdef const acc_t* sums
     cdef acc_t* place
@@ -484,7 +485,13 @@ cdef void spread_row(
             fill(dst + begin - start, src[q], windows - begin)
             fill(dst + windows - start, <acc_t>0, stop - windows)
         return
-    for phase in range(stride):
+    # Phases that have an element, which may be few of a long stride.
+    phase_begin = start - first * stride  # of the first window's
+    phase_end = end - (first + count - 1) * stride  # of the last one's
+    phase = phase_begin if count == 1 else 0
+    while phase < (phase_end if count == 1 else stride):
+        if count == 2 and phase >= phase_end:
+            phase = max(phase, phase_begin)
         windows = 0
         if phase < axis.kernel_size:
             windows = ceil_div(axis.kernel_size - phase, stride)
@@ -510,6 +517,7 @@ cdef void spread_row(
                 for c in range(channels):
                     place[c] = sums[q * channels + c]
                 place += stride * channels
+        phase += 1
 
 
 cdef void pool_row_by_bins(
@@ -657,7 +665,8 @@ cdef void place_tile(const job_t* job, Py_ssize_t index, tile_t* tile) noexcept 
     tile.y = index % job.tiles[2] * job.tile_y
     index //= job.tiles[2]
     tile.z = index % job.tiles[1]
-    tile.item = index // job.tiles[1]
+    tile.item = index // job.tiles[1] * job.tile_items
+    tile.item_end = min(tile.item + job.tile_items, job.items)
     tile.src_offset = batch_offset(job, job.batch_stride[0], tile.item)
     tile.channels = min(job.tile_c, job.channels - tile.c)
     tile.y_end = min(tile.y + job.tile_y, job.window[1].output_size)
@@ -736,6 +745,90 @@ cdef Py_ssize_t reduce_rows(
     return width
 
 
+cdef inline Py_ssize_t full_rows(const axis_t* axis, Py_ssize_t y, Py_ssize_t end) noexcept nogil:
+    """How many windows from y on, up to `end`, have all their taps inside; else 1."""
+    cdef Py_ssize_t last = floor_div(
+        axis.input_size + axis.padding - extent(axis), axis.stride
+    )
+    if axis.kind != SLIDING or y * axis.stride < axis.padding or y > last:
+        return 1
+    return min(last + 1, end) - y
+
+
+cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) noexcept nogil:
+    """Windows of few columns over few rows, by _small.h: straight from src to dst."""
+    cdef const axis_t* depth = &job.window[0]
+    cdef const axis_t* height = &job.window[1]
+    cdef const axis_t* width = &job.window[2]
+    cdef small_windows w
+    cdef Py_ssize_t taps_z = tap_count(depth, tile.z), taps_y, z, t, x, y = tile.y
+    cdef Py_ssize_t first_z = first_tap(depth, tile.z), item, offset
+    cdef const char* src
+    cdef const char* src_end
+    cdef char* dst
+    cdef acc_t* divisors = scratch + job.at_result
+    cdef acc_t* counts = scratch + job.at_counts
+    cdef double divisor, count = <double>width.kernel_size
+    cdef int exponent
+    w.op = job.op
+    w.columns = <int>width.kernel_size
+    w.stride = <int>width.stride
+    w.finish = AS_IT_IS
+    w.src_row = height.stride * job.src.stride[1]
+    w.dst_row = job.dst.stride[1]
+    # Up to the end of the plane's last row, as rows lie one behind the other.
+    src_end = sizeof(acc_t) + address(
+        &job.src, first_z + taps_z - 1, height.input_size - 1, width.input_size - 1, 0
+    )
+    w.padded[0] = scratch + job.at_even
+    w.padded[1] = scratch + job.at_odd
+    w.before = tile.left
+    w.columns_inside = tile.columns
+    w.outputs = tile.x_end - tile.x
+    w.divisors = divisors
+    w.fresh = min(height.kernel_size, height.stride) * tile.columns * sizeof(acc_t)
+    w.ahead = job.tile_y * w.src_row
+    if job.op == SUM:
+        column_counts(job, tile.x, tile.x_end, 1, counts)
+        if job.divisor_override or counts_are_equal(
+            &job.count[2], tile.x, tile.x_end, job.count_include_pad
+        ):
+            count = 1 if job.divisor_override else <double>counts[0]
+        else:
+            w.finish = DIVIDED_EACH
+    w.pad = True
+    while y < tile.y_end:
+        taps_y = tap_count(height, y)
+        w.rows = full_rows(height, y, tile.y_end)
+        w.taps = <int>(taps_z * taps_y)
+        for z in range(taps_z):
+            for t in range(taps_y):
+                w.tap[z * taps_y + t] = z * job.src.stride[0] + t * job.src.stride[1]
+        src = address(&job.src, first_z, first_tap(height, y), tile.column, 0)
+        dst = address(&job.dst, tile.z, y, tile.x, 0)
+        if job.op == SUM:
+            divisor = <double>(
+                job.divisor_override if job.divisor_override else rows_count(job, tile.z, y)
+            )
+            if w.finish == DIVIDED_EACH:
+                for x in range(w.outputs):
+                    divisors[x] = counts[x] * <acc_t>divisor
+            else:
+                w.by = divisor * count
+                w.finish = DIVIDED
+                if frexp(w.by, &exponent) == 0.5:  # a power of two
+                    w.by = 1 / w.by
+                    w.finish = MULTIPLIED
+        for item in range(tile.item, tile.item_end):
+            offset = batch_offset(job, job.batch_stride[0], item)
+            w.src = src + offset
+            w.src_end = src_end + offset
+            w.dst = dst + batch_offset(job, job.batch_stride[1], item)
+            pool_small(job.src.kind, &w)
+            w.pad = False
+        y += w.rows
+
+
 cdef void pool_tile(const job_t* job, Py_ssize_t index, acc_t* scratch) noexcept nogil:
     cdef tile_t tile
     cdef acc_t* result = scratch + job.at_result
@@ -744,6 +837,9 @@ cdef void pool_tile(const job_t* job, Py_ssize_t index, acc_t* scratch) noexcept
     cdef char* dst
     cdef Py_ssize_t y, outputs, elements, pitch, dst_offset, divisor = 1
     place_tile(job, index, &tile)
+    if job.small:
+        pool_small_tile(job, &tile, scratch)
+        return
     dst_offset = batch_offset(job, job.batch_stride[1], tile.item)
     outputs = tile.x_end - tile.x
     elements = outputs * tile.channels
@@ -828,6 +924,7 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]
     cdef Py_ssize_t channels = job.channels, columns, reach, rows, total
+    cdef bint rows_run_on, results_run_on
     # Wide bins that hardly overlap, and windows far apart: nothing but their taps is read.
     job.whole_windows = not (job.divide_first or job.find_winners) and (
         (width.kind == SLIDING and width.stride >= 4 * extent(width) and width.stride > STRIP)
@@ -844,24 +941,49 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     )
     job.spread = width.kind == TRANSPOSED and width.dilation == 1
     job.tile_c = min(channels, TILE)
+    rows_run_on = (
+        job.src.stride[3] == job.src.item and job.src.stride[2] == channels * job.src.item
+        and job.tile_c == channels
+    )
     job.direct_rows = (
         job.src.kind == kind_of(_) and not job.divide_first
         and not (acc_t is int64_t and job.op == SUM)  # limbs are split as they are loaded
-        and job.src.stride[3] == job.src.item
         and (
-            (job.src.stride[2] == channels * job.src.item and job.tile_c == channels)
-            or (job.whole_windows and channels > 1)
+            rows_run_on
+            or (job.src.stride[3] == job.src.item and job.whole_windows and channels > 1)
         )
     )
+    results_run_on = (
+        job.dst.stride[3] == job.dst.item and job.dst.stride[2] == channels * job.dst.item
+        and job.tile_c == channels
+    )
     job.direct_dst = (
-        job.dst.kind == kind_of(_) and job.dst.stride[3] == job.dst.item
-        and job.dst.stride[2] == channels * job.dst.item and job.tile_c == channels
+        job.dst.kind == kind_of(_) and results_run_on
         and (acc_t is float or acc_t is double or job.op == MAX)
     )
     job.wide_rows = (
         not job.whole_windows and height.kind == SLIDING and height.kernel_size > WIDE_ROWS
         and height.kernel_size >= 4 * height.stride
         and extent(height) <= 2 * height.input_size + STRIP
+    )
+
+    job.small = (
+        rows_run_on and results_run_on and channels == 1 and job.src.kind == job.dst.kind
+        and (
+            job.src.kind <= FLOAT64 and job.src.kind == kind_of(_)
+            or job.op == MAX and job.src.item <= 2
+        )
+        and not (job.find_winners or job.divide_first or job.whole_windows)
+        and width.kind == SLIDING and width.dilation == 1
+        and (
+            (width.stride == 1 and width.kernel_size <= 5)
+            or (width.stride == 2 and 2 <= width.kernel_size <= 3)
+            or (width.stride == 4 and width.kernel_size == 4)
+        )
+        and height.kind == SLIDING and height.dilation == 1
+        and job.window[0].kind == SLIDING and job.window[0].dilation == 1
+        and job.window[0].kernel_size * height.kernel_size <= MOST_TAPS
+        and -1e6 < job.divisor_override < 1e6
     )
 
     # Columns of output, then rows, until the merged rows fill a tile.
@@ -890,6 +1012,7 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
         job.tile_y = 1
         columns = CHUNK if channels == 1 else 1
     job.tile_y = max(1, min(job.tile_y, height.output_size))
+    job.tile_items = 1
     job.tiles[1] = job.window[0].output_size
     job.tiles[2] = ceil_div(height.output_size, job.tile_y)
     job.tiles[3] = ceil_div(width.output_size, job.tile_x)
@@ -937,7 +1060,14 @@ cdef int pool_tiles(job_t* job, const acc_t* _, int num_threads) except -1:
     cdef Py_ssize_t total, index
     cdef acc_t* scratch
     plan(job, _)
-    total = job.items * job.tiles[1] * job.tiles[2] * job.tiles[3] * job.tiles[4]
+    if job.small and job.tiles[1] * job.tiles[2] * job.tiles[3] == 1:
+        # What is the same for all planes is done once for as many as make a tile.
+        job.tile_items = max(1, min(
+            TILE // (job.window[1].input_size * job.window[2].input_size),
+            job.items // (4 * num_threads),
+        ))
+    total = ceil_div(job.items, job.tile_items)
+    total *= job.tiles[1] * job.tiles[2] * job.tiles[3] * job.tiles[4]
     num_threads = <int>min(num_threads, total)
     scratch = <acc_t*>allocate(num_threads * job.scratch_size * sizeof(acc_t))
     if num_threads == 1:

@@ -1,0 +1,114 @@
+/* Vectors of the integers T of a KIND, with the words of _small.h. Halves are integers in order.
+ *
+ * Compilers make good code of GCC's vectors, but for maxima: where there is an instruction it is
+ * named. Without GCC's vectors one has one element.
+ */
+#define JOIN2(a, b) a##b
+#define JOIN(a, b) JOIN2(a, b)
+#define OF_T(name) JOIN(name, KIND)
+#define VECTOR OF_T(VECTOR_)
+
+#if defined(__GNUC__)
+typedef T VECTOR __attribute__((vector_size(VECTOR_BYTES)));
+typedef T OF_T(unaligned_) __attribute__((vector_size(VECTOR_BYTES), aligned(1), may_alias));
+enum { OF_T(WIDTH_) = VECTOR_BYTES / sizeof(T) };
+
+static ALWAYS_INLINE VECTOR OF_T(load_)(const T *p)
+{
+    return *(const OF_T(unaligned_) *)p;
+}
+
+static ALWAYS_INLINE void OF_T(store_)(T *p, VECTOR a)
+{
+    *(OF_T(unaligned_) *)p = a;
+}
+
+static ALWAYS_INLINE VECTOR OF_T(max_)(VECTOR a, VECTOR b)
+{
+#if defined(MAX_INSTRUCTION)
+    return (VECTOR)MAX_INSTRUCTION;
+#else
+    VECTOR mask = (VECTOR)(a > b);
+    return (a & mask) | (b & ~mask);
+#endif
+}
+
+static ALWAYS_INLINE VECTOR OF_T(even_)(VECTOR a, VECTOR b)
+{
+    return EVERY_SECOND(a, b, 0);
+}
+
+static ALWAYS_INLINE VECTOR OF_T(odd_)(VECTOR a, VECTOR b)
+{
+    return EVERY_SECOND(a, b, 1);
+}
+#else
+typedef T VECTOR;
+enum { OF_T(WIDTH_) = 1 };
+
+static ALWAYS_INLINE VECTOR OF_T(load_)(const T *p)
+{
+    return *p;
+}
+
+static ALWAYS_INLINE void OF_T(store_)(T *p, VECTOR a)
+{
+    *p = a;
+}
+
+static ALWAYS_INLINE VECTOR OF_T(max_)(VECTOR a, VECTOR b)
+{
+    return a > b ? a : b;
+}
+
+static ALWAYS_INLINE VECTOR OF_T(even_)(VECTOR a, VECTOR b)
+{
+    (void)b;
+    return a;
+}
+
+static ALWAYS_INLINE VECTOR OF_T(odd_)(VECTOR a, VECTOR b)
+{
+    (void)a;
+    return b;
+}
+#endif
+
+static ALWAYS_INLINE VECTOR OF_T(sorted_)(VECTOR a)
+{
+    return a;
+}
+
+#if defined(HALF_INFINITY) /* as ordered_half and half_of_ordered of _halves.h */
+static ALWAYS_INLINE VECTOR OF_T(read_)(const T *p)
+{
+    VECTOR half = OF_T(load_)(p), magnitude = half & INT16_MAX, sign = half >> 15;
+    VECTOR infinity = magnitude - magnitude + HALF_INFINITY, nan = infinity < magnitude;
+#if !defined(__GNUC__)
+    nan = -nan;
+#endif
+    return (((magnitude ^ sign) - sign) & ~nan) | (nan & INT16_MAX);
+}
+
+static ALWAYS_INLINE T OF_T(scalar_read_)(T half)
+{
+    return ordered_half((uint16_t)half, HALF_INFINITY);
+}
+
+static ALWAYS_INLINE VECTOR OF_T(written_)(VECTOR value)
+{
+    VECTOR sign = value >> 15;
+    return ((value ^ sign) - sign) | (sign & INT16_MIN);
+}
+#else
+#define READ_AS_IT_IS
+#endif
+
+#undef JOIN2
+#undef JOIN
+#undef OF_T
+#undef VECTOR
+#undef EVERY_SECOND
+#undef MAX_INSTRUCTION
+#undef HALF_INFINITY
+#include "_small.h"

@@ -1,0 +1,330 @@
+/* Windows of few rows and columns, for each KIND that includes this: its elements are T in scratch,
+ * or FLOATING ones, of which there are sums as well as maxima.
+ *
+ * For each row of outputs, the rows of its windows (`tap`: where they lie) are merged into a padded
+ * row, and the columns of that one are merged into the row of results, which are divided on the
+ * way. There are two padded rows: one is filled while the other is read, as a load that
+ * spans two stores waits until both have reached the cache.
+ */
+#define JOIN2(a, b) a##b
+#define JOIN(a, b) JOIN2(a, b)
+#define OF_T(name) JOIN(name, KIND)
+#define VECTOR OF_T(VECTOR_)
+#define WIDTH OF_T(WIDTH_)
+#define LOAD(p) OF_T(load_)(p)
+#if defined(FLOATING)
+#define IDENTITY(op) (op == OP_SUM ? 0 : (T)-INFINITY)
+#define BY VECTOR
+#define DIVISOR_OF(w) OF_T(all_)((T)w->by)
+#else
+#define IDENTITY(op) LEAST
+#define BY int
+#define DIVISOR_OF(w) 0
+#endif
+
+#if defined(READ_AS_IT_IS)
+static ALWAYS_INLINE VECTOR OF_T(read_)(const T *p)
+{
+    return LOAD(p);
+}
+
+static ALWAYS_INLINE T OF_T(scalar_read_)(T value)
+{
+    return value;
+}
+
+static ALWAYS_INLINE VECTOR OF_T(written_)(VECTOR value)
+{
+    return value;
+}
+#endif
+
+static ALWAYS_INLINE VECTOR OF_T(joined_)(int op, VECTOR a, VECTOR b)
+{
+#if defined(FLOATING)
+    if (op == OP_SUM)
+        return OF_T(sum_)(a, b);
+#endif
+    return OF_T(max_)(a, b);
+}
+
+static ALWAYS_INLINE T OF_T(scalar_joined_)(int op, T a, T b)
+{
+#if defined(FLOATING)
+    return op == OP_SUM ? a + b : OF_T(scalar_max_)(a, b);
+#else
+    return a > b ? a : b;
+#endif
+}
+
+static ALWAYS_INLINE VECTOR OF_T(merged_)(int op, int taps, const T *const *row, ptrdiff_t j)
+{
+    VECTOR a = OF_T(read_)(row[0] + j);
+    if (taps >= 2)
+        a = OF_T(joined_)(op, a, OF_T(read_)(row[1] + j));
+    if (taps == 3)
+        a = OF_T(joined_)(op, a, OF_T(read_)(row[2] + j));
+    if (taps >= 4)
+        a = OF_T(joined_)(op, a, OF_T(joined_)(op, OF_T(read_)(row[2] + j), OF_T(read_)(row[3] + j)));
+    if (taps == 5)
+        a = OF_T(joined_)(op, a, OF_T(read_)(row[4] + j));
+    return a;
+}
+
+static ALWAYS_INLINE T OF_T(scalar_merged_)(int op, int taps, const T *const *row, ptrdiff_t j)
+{
+    T a = OF_T(scalar_read_)(row[0][j]);
+    if (taps >= 2)
+        a = OF_T(scalar_joined_)(op, a, OF_T(scalar_read_)(row[1][j]));
+    if (taps == 3)
+        a = OF_T(scalar_joined_)(op, a, OF_T(scalar_read_)(row[2][j]));
+    if (taps >= 4)
+        a = OF_T(scalar_joined_)(op, a, OF_T(scalar_joined_)(op, OF_T(scalar_read_)(row[2][j]), OF_T(scalar_read_)(row[3][j])));
+    if (taps == 5)
+        a = OF_T(scalar_joined_)(op, a, OF_T(scalar_read_)(row[4][j]));
+    return a;
+}
+
+/* The rows of a window, merged into the middle of a padded row. */
+static ALWAYS_INLINE void OF_T(merge_taps_)(
+    int op, int taps, const small_windows *w, const char *src, T *dst)
+{
+    const T *row[MOST_TAPS];
+    ptrdiff_t n = w->columns_inside, j = 0;
+    for (int k = 0; k < taps; k++)
+        row[k] = (const T *)(src + w->tap[k]);
+    if (n >= WIDTH) {
+        for (; j < n - WIDTH; j += WIDTH)
+            OF_T(store_)(dst + j, OF_T(merged_)(op, taps, row, j));
+        OF_T(store_)(dst + n - WIDTH, OF_T(merged_)(op, taps, row, n - WIDTH));
+        return;
+    }
+    if ((const char *)(row[taps - 1] + WIDTH) <= w->src_end) /* what lies behind a short row */
+        OF_T(store_)(dst, OF_T(merged_)(op, taps, row, 0));
+    else
+        for (; j < n; j++)
+            dst[j] = OF_T(scalar_merged_)(op, taps, row, j);
+    for (j = n; j < WIDTH; j++)
+        dst[j] = IDENTITY(op);
+}
+
+static ALWAYS_INLINE VECTOR OF_T(pairs_)(int op, VECTOR a, VECTOR b)
+{
+    return OF_T(sorted_)(OF_T(joined_)(op, OF_T(even_)(a, b), OF_T(odd_)(a, b)));
+}
+
+static ALWAYS_INLINE VECTOR OF_T(fours_)(int op, const T *row)
+{
+    return OF_T(joined_)(op, OF_T(joined_)(op, LOAD(row), LOAD(row + 1)),
+                         OF_T(joined_)(op, LOAD(row + 2), LOAD(row + 3)));
+}
+
+/* Results: windows of a merged row's columns, `stride` apart. */
+static ALWAYS_INLINE VECTOR OF_T(columns_)(int op, int columns, int stride, const T *row)
+{
+    VECTOR a = LOAD(row);
+    if (columns == 1)
+        return a;
+    if (stride == 1 && columns <= 3) {
+        a = OF_T(joined_)(op, a, LOAD(row + 1));
+        return columns == 2 ? a : OF_T(joined_)(op, a, LOAD(row + 2));
+    }
+    if (stride == 1 && columns == 5)
+        return OF_T(joined_)(op, a, OF_T(fours_)(op, row + 1));
+    if (stride == 1)
+        return OF_T(fours_)(op, row);
+    if (columns == 2)
+        return OF_T(pairs_)(op, a, LOAD(row + WIDTH));
+    if (columns == 3) {
+        VECTOR b = LOAD(row + WIDTH), ends = OF_T(even_)(LOAD(row + 2), LOAD(row + 2 + WIDTH));
+        a = OF_T(joined_)(op, OF_T(even_)(a, b), OF_T(odd_)(a, b));
+        return OF_T(sorted_)(OF_T(joined_)(op, a, ends));
+    }
+    return OF_T(pairs_)(op, OF_T(pairs_)(op, a, LOAD(row + WIDTH)),
+                        OF_T(pairs_)(op, LOAD(row + 2 * WIDTH), LOAD(row + 3 * WIDTH)));
+}
+
+#if defined(FLOATING)
+static ALWAYS_INLINE VECTOR OF_T(finished_)(int finish, VECTOR value, const T *divisor, VECTOR by)
+{
+    if (finish == AS_IT_IS)
+        return value;
+    if (finish == DIVIDED_EACH)
+        by = LOAD(divisor);
+    value = finish == MULTIPLIED ? OF_T(product_)(value, by) : OF_T(quotient_)(value, by);
+    return OF_T(choose_)(OF_T(unordered_)(value), OF_T(all_)((T)NAN), value);
+}
+#else
+static ALWAYS_INLINE VECTOR OF_T(finished_)(int finish, VECTOR value, const T *divisor, int by)
+{
+    (void)finish, (void)divisor, (void)by;
+    return OF_T(written_)(value);
+}
+#endif
+
+static ALWAYS_INLINE void OF_T(merge_columns_)(
+    int op, int columns, int stride, int finish, const small_windows *w, const T *row, T *dst,
+    ptrdiff_t following)
+{
+    const T *divisors = (const T *)w->divisors;
+    BY by = DIVISOR_OF(w);
+    ptrdiff_t n = w->outputs, j;
+#define RESULTS(j) \
+    OF_T(finished_)(finish, OF_T(columns_)(op, columns, stride, row + stride * (j)), divisors + (j), by)
+    if (n >= WIDTH) {
+        for (j = 0; j < n - WIDTH; j += WIDTH)
+            OF_T(store_)(dst + j, RESULTS(j));
+        OF_T(store_)(dst + n - WIDTH, RESULTS(n - WIDTH));
+    } else if (n + following >= WIDTH) { /* what lies behind a short row is written later */
+        OF_T(store_)(dst, RESULTS(0));
+    } else {
+        T results[WIDTH];
+        OF_T(store_)(results, RESULTS(0));
+        memcpy(dst, results, n * sizeof(T));
+    }
+#undef RESULTS
+}
+
+#define MERGE_TAPS(name, op, taps)\
+    static void OF_T(merge_##name##taps##_)(const small_windows *w, const char *src, T *dst)        \
+    {                                                                                       \
+        OF_T(merge_taps_)(op, taps, w, src, dst);                                           \
+    }
+MERGE_TAPS(max, OP_MAX, 1)
+MERGE_TAPS(max, OP_MAX, 2)
+MERGE_TAPS(max, OP_MAX, 3)
+MERGE_TAPS(max, OP_MAX, 4)
+MERGE_TAPS(max, OP_MAX, 5)
+#if defined(FLOATING)
+MERGE_TAPS(sum, OP_SUM, 1)
+MERGE_TAPS(sum, OP_SUM, 2)
+MERGE_TAPS(sum, OP_SUM, 3)
+MERGE_TAPS(sum, OP_SUM, 4)
+MERGE_TAPS(sum, OP_SUM, 5)
+#endif
+
+/* Pairs of columns over 2 or 4 rows without padding: nothing goes through a padded row. */
+static ALWAYS_INLINE void OF_T(pool_pairs_)(int op, int taps, int finish, const small_windows *w)
+{
+    BY by = DIVISOR_OF(w);
+    const char *src = w->src;
+    char *dst = w->dst;
+    ptrdiff_t last = w->outputs - WIDTH, y, j;
+    for (y = 0; y < w->rows; y++, src += w->src_row, dst += w->dst_row) {
+        const T *row[4];
+        for (int k = 0; k < taps; k++)
+            row[k] = (const T *)(src + w->tap[k]);
+        prefetch(src + w->ahead, w->fresh);
+#define PAIRS(j)                                                                    \
+    OF_T(finished_)(finish, OF_T(pairs_)(op, OF_T(merged_)(op, taps, row, 2 * (j)), \
+                                         OF_T(merged_)(op, taps, row, 2 * (j) + WIDTH)), 0, by)
+        for (j = 0; j < last; j += WIDTH)
+            OF_T(store_)((T *)dst + j, PAIRS(j));
+        OF_T(store_)((T *)dst + last, PAIRS(last));
+#undef PAIRS
+    }
+}
+
+typedef void (*OF_T(merge_t_))(const small_windows *, const char *, T *);
+
+static ALWAYS_INLINE void OF_T(pool_rows_)(
+    int op, int columns, int stride, int finish, const small_windows *w)
+{
+    static const OF_T(merge_t_) merges[2][MOST_TAPS] = {
+        {OF_T(merge_max1_), OF_T(merge_max2_), OF_T(merge_max3_), OF_T(merge_max4_), OF_T(merge_max5_)},
+#if defined(FLOATING)
+        {OF_T(merge_sum1_), OF_T(merge_sum2_), OF_T(merge_sum3_), OF_T(merge_sum4_), OF_T(merge_sum5_)},
+#endif
+    };
+    OF_T(merge_t_) merge = merges[op == OP_SUM][w->taps - 1];
+    T *padded[2] = {(T *)w->padded[0], (T *)w->padded[1]};
+    const char *src = w->src;
+    char *dst = w->dst;
+    ptrdiff_t row = w->outputs * sizeof(T), y;
+    /* results of rows to come, if they lie behind */
+    ptrdiff_t following = w->dst_row == row ? (w->rows - 1) * w->outputs : 0;
+    if (columns == 2 && stride == 2 && finish != DIVIDED_EACH && !w->before &&
+        w->outputs >= WIDTH && 2 * w->outputs <= w->columns_inside) {
+        if (w->taps == 2) {
+            OF_T(pool_pairs_)(op, 2, finish, w);
+            return;
+        }
+        if (w->taps == 4) {
+            OF_T(pool_pairs_)(op, 4, finish, w);
+            return;
+        }
+    }
+    merge(w, src, padded[0] + w->before);
+    for (y = 0; y < w->rows; y++) {
+        if (y + 1 < w->rows) {
+            src += w->src_row;
+            prefetch(src + w->ahead, w->fresh);
+            merge(w, src, padded[(y + 1) & 1] + w->before);
+        }
+        OF_T(merge_columns_)(op, columns, stride, finish, w, padded[y & 1], (T *)dst, following);
+        dst += w->dst_row;
+        following -= w->outputs;
+    }
+}
+
+#define FOR_COLUMNS(op, finish)                            \
+    switch (10 * w->columns + w->stride) {                 \
+    case 11: OF_T(pool_rows_)(op, 1, 1, finish, w); break; \
+    case 21: OF_T(pool_rows_)(op, 2, 1, finish, w); break; \
+    case 22: OF_T(pool_rows_)(op, 2, 2, finish, w); break; \
+    case 31: OF_T(pool_rows_)(op, 3, 1, finish, w); break; \
+    case 32: OF_T(pool_rows_)(op, 3, 2, finish, w); break; \
+    case 41: OF_T(pool_rows_)(op, 4, 1, finish, w); break; \
+    case 44: OF_T(pool_rows_)(op, 4, 4, finish, w); break; \
+    case 51: OF_T(pool_rows_)(op, 5, 1, finish, w); break; \
+    }
+
+/* Put the identity around the padded rows. */
+static void OF_T(pad_rows_)(const small_windows *w)
+{
+    T identity = IDENTITY(w->op);
+    ptrdiff_t end = w->before + w->columns_inside;
+    for (int i = 0; i < 2; i++) {
+        T *padded = (T *)w->padded[i];
+        for (ptrdiff_t j = 0; j < w->before; j++)
+            padded[j] = identity;
+        for (ptrdiff_t j = end; j < end + w->columns + 4 * WIDTH; j++)
+            padded[j] = identity;
+    }
+}
+
+/* Fill the rows of outputs that `w` names. */
+static void OF_T(pool_small_)(const small_windows *w)
+{
+    if (w->pad)
+        OF_T(pad_rows_)(w);
+    if (w->op == OP_MAX) {
+        FOR_COLUMNS(OP_MAX, AS_IT_IS)
+    }
+#if defined(FLOATING)
+    else if (w->finish == MULTIPLIED) {
+        FOR_COLUMNS(OP_SUM, MULTIPLIED)
+    } else if (w->finish == DIVIDED) {
+        FOR_COLUMNS(OP_SUM, DIVIDED)
+    } else {
+        FOR_COLUMNS(OP_SUM, DIVIDED_EACH)
+    }
+#endif
+}
+
+#undef MERGE_TAPS
+#undef FOR_COLUMNS
+#undef JOIN2
+#undef JOIN
+#undef OF_T
+#undef VECTOR
+#undef WIDTH
+#undef LOAD
+#undef IDENTITY
+#undef BY
+#undef DIVISOR_OF
+#undef KIND
+#undef T
+#undef FLOATING
+#undef LEAST
+#undef READ_AS_IT_IS
