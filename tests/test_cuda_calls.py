@@ -220,7 +220,7 @@ def test_bad_arguments_launch_nothing(cupy, log):
 def test_a_kernel_that_does_not_compile_names_itself(cupy, monkeypatch):
     from pooltk._cuda import _modules
 
-    _modules._compiled.cache_clear()
+    _modules._raw_kernel.cache_clear()
     monkeypatch.setattr(_modules, "source", lambda kernel: "not C++")
     with pytest.raises(RuntimeError) as caught:
         pooltk.max_pool3d(cupy.ones((7, 7, 7), "float32"), (3, 2, 1))
@@ -236,7 +236,7 @@ def test_what_keeps_cupy_from_compiling_is_said(cupy, monkeypatch):
     def fail(**arguments):
         raise ImportError("libnvrtc.so.13: cannot open shared object file")
 
-    _modules._compiled.cache_clear()
+    _modules._raw_kernel.cache_clear()
     monkeypatch.setattr(cupy, "RawModule", fail)
     with pytest.raises(RuntimeError, match=r"the CUDA kernel max_pool was not compiled.*libnvrtc"):
         pooltk.max_pool3d(cupy.ones((7, 7, 7), "float32"), (2, 3, 1))

@@ -35,6 +35,7 @@ PAIRS = Case("pairs in rows", (3, 4, 32), 2, kernel_size=2)
 ROWS = [
     PAIRS,
     Case("triples by 2 in rows", (2, 9, 32), 2, kernel_size=3, stride=2, padding=1),
+    Case("rows that end within a group", (2, 6, 12), 2, kernel_size=3, stride=2),
     Case("triples by 1 in rows", (2, 5, 16), 2, kernel_size=3, stride=1, padding=1),
     Case("triples by 3 in rows", (2, 5, 32), 2, kernel_size=3, padding=((1, 0), (2, 1))),
     Case("volumes by 2 in rows", (5, 6, 16), 3, kernel_size=3, stride=2, padding=1),

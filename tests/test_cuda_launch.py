@@ -17,8 +17,8 @@ from pooltk._cuda import _launch
 from pooltk._geometry import adaptive_axis, sliding_axis, window_taps
 
 SECTOR = 32  # bytes, of which DRAM is read in whole ones
-# Blocks that are at work at once: what one of them reads is in the L2 cache for the others.
-RESIDENT = 64
+# Blocks at work at once: what one of them has read is in a cache for the others. A GPU has hundreds.
+RESIDENT = 4
 
 
 def layout(shape, dtype="float32", strides=None, aligned=True):
@@ -122,6 +122,7 @@ def test_winners_are_sought_for_small_windows():
 # --- groups --------------------------------------------------------------------------------
 
 ROWS = Case("rows", (2, 3, 9, 32), 2, kernel_size=3, stride=2, padding=1)
+ENDS = Case("rows that end within a group", (2, 6, 12), 2, kernel_size=3, stride=2)
 PIXELS = Case("pixels", (9, 8, 12), 2, kernel_size=3, stride=2, padding=1, channels_last=True)
 ANY = Case("any", (4, 11, 13), 2, kernel_size=(4, 5), stride=3)
 PLANES = Case("whole planes", (4, 11, 13), 2, output_size=1)
@@ -141,7 +142,9 @@ def covered(launch, layouts, result, length):
     return set(count.values())
 
 
-@pytest.mark.parametrize("case", [ROWS, PIXELS, ANY, PLANES, *SMALL], ids=lambda case: case.path)
+@pytest.mark.parametrize(
+    "case", [ROWS, ENDS, PIXELS, ANY, PLANES, *SMALL], ids=lambda case: case.path
+)
 def test_groups_cover_the_result_once(case):
     for kernel in _launch.KERNELS:
         for macros in ((), ("SEARCH",)) if kernel == "max_pool_backward" else ((),):
@@ -199,6 +202,17 @@ def test_what_is_not_aligned_is_not_loaded_16_bytes_at_a_time():
     assert Told(_launch.plan("max_pool", ROWS.axes, False, (x, values, None), ())).packed == 1
 
 
+def test_rows_of_aligned_memory_may_end_before_it_does():
+    """Rows of 32 elements with only 30 in use, and rows of 8 with 5."""
+    case = Case("", (2, 9, 30), 2, kernel_size=3, stride=2, padding=1)
+    x = layout(case.shape, strides=(9 * 128, 128, 4))
+    launch = _launch.plan("max_pool", case.axes, False, (x, layout(case.result_shape), None), ())
+    assert Told(launch).vector_w == 1
+    values = layout(ENDS.result_shape, strides=(2 * 32, 32, 4))
+    launch = _launch.plan("max_pool", ENDS.axes, False, (layout(ENDS.shape), values, None), ())
+    assert (Told(launch).vector_w, Told(launch).packed) == (4, 0)
+
+
 def test_teams_share_large_windows():
     def team(case, dtype="float32"):
         macros = macros_of(plan("avg_pool", case, dtype)[0])
@@ -228,6 +242,8 @@ def test_indices_are_wide_only_where_they_have_to_be():
     assert index((2, 8), (2**31, 1), kernel_size=2) == "long long"
     assert index((2, 8), (-(2**31), 1), kernel_size=2) == "long long"
     assert index((2, 9), kernel_size=2, dilation=2**31, padding=2**31) == "long long"
+    half = ((2**29, 2**29),)
+    assert index((2, 9), kernel_size=2, dilation=2**30, padding=half) == "long long"
     assert index((1, 2**16), output_size=2**14) == "int"
     assert index((1, 2**16), output_size=2**15 + 1) == "long long"
 

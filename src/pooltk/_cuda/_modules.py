@@ -23,7 +23,13 @@ class Kernel:
     """What a planned launch needs of CuPy: it is called with the arrays of the kernel."""
 
     def __init__(self, launch: _launch.Launch) -> None:
-        self._start = _compiled(launch.kernel, launch.macros)
+        options = (*OPTIONS, *(f"-D{macro}" for macro in launch.macros))
+        try:
+            self._start = _raw_kernel(launch.kernel, options)
+            self._start.compile()
+        except Exception as error:
+            # Of which there are many: of NVRTC's loader, CuPy's compiler, the driver.
+            raise _checks.not_compiled(launch.kernel, options, error) from error
         self._grid = (launch.blocks,)
         # CuPy passes a NumPy scalar by value, structs included.
         self._geometry = launch.geometry.view(f"V{launch.geometry.size}")[0]
@@ -34,14 +40,9 @@ class Kernel:
 
 
 @cache
-def _compiled(kernel: str, macros: tuple[str, ...]) -> Any:
-    """Return a RawKernel, which keeps what it has been compiled to, for each device."""
-    options = (*OPTIONS, *(f"-D{macro}" for macro in macros))
-    try:
-        return cupy.RawModule(code=source(kernel), options=options).get_function(kernel)
-    except Exception as error:
-        # Of which there are many: of NVRTC's loader, CuPy's compiler, the driver.
-        raise _checks.not_compiled(kernel, options, error) from error
+def _raw_kernel(kernel: str, options: tuple[str, ...]) -> Any:
+    """Return what CuPy compiles for each device on which it is used."""
+    return cupy.RawModule(code=source(kernel), options=options).get_function(kernel)
 
 
 def source(kernel: str) -> str:
