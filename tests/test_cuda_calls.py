@@ -243,21 +243,15 @@ def test_what_keeps_cupy_from_compiling_is_said(cupy, monkeypatch):
 
 
 def test_out_of_memory_leaves_nothing_behind(cupy):
-    x = cupy.empty((1, 512, 512), "float32")
-    pool = cupy.get_default_memory_pool()
-    gc.collect()  # of arrays that other tests have left
-    pool.free_all_blocks()
-    used = pool.used_bytes()
-    before = pool.get_limit()
-    pool.set_limit(size=pool.total_bytes() + 4096)
-    try:
+    x, small = cupy.empty((1, 512, 512), "float32"), cupy.ones((1, 4, 4), "float32")
+    pool = cupy.cuda.MemoryPool()
+    with cupy.cuda.using_allocator(pool.malloc):
+        pool.set_limit(size=x.nbytes + 512)  # room for the values, but not for the indices
         with pytest.raises(cupy.cuda.memory.OutOfMemoryError):
-            pooltk.max_pool2d(x, 3, 1, 1, return_indices=True)  # room for neither of them
-    finally:
-        pool.set_limit(size=before)
-    assert pool.used_bytes() == used
-    small = cupy.ones((1, 4, 4), "float32")
-    assert pooltk.max_pool2d(small, 3, 1, 1).sum() == small.size
+            pooltk.max_pool2d(x, 3, 1, 1, return_indices=True)
+        gc.collect()  # of the values, which the error's frames have held
+        assert pool.used_bytes() == 0
+        assert int(pooltk.max_pool2d(small, 3, 1, 1).sum()) == small.size
 
 
 def test_an_import_touches_no_device(cupy):

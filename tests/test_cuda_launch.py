@@ -17,7 +17,8 @@ from pooltk._cuda import _launch
 from pooltk._geometry import adaptive_axis, sliding_axis, window_taps
 
 SECTOR = 32  # bytes, of which DRAM is read in whole ones
-# Blocks at work at once: what one of them has read is in a cache for the others. A GPU has hundreds.
+# Blocks at work at once, of which a GPU has hundreds: what one has read the others find in a
+# cache.
 RESIDENT = 4
 
 
