@@ -70,6 +70,15 @@ TEAMS = [
     Case("wide bins", (2, 11, 60), 2, output_size=(2, 3)),
     Case("wide overlapping", (1, 14, 16), 2, kernel_size=9, stride=1, padding=4),
     Case("wide dilated", (2, 60), 1, kernel_size=33, stride=7, dilation=2, padding=30),
+    Case(
+        "rows without taps in between",
+        (3, 300),
+        2,
+        kernel_size=(2, 9),
+        stride=1,
+        dilation=(4, 1),
+        padding=(2, 4),
+    ),  # fmt: skip
     Case("wide without taps", (3, 3), 1, kernel_size=33, stride=20, dilation=40, padding=1200),
 ]
 CASES = [*ROWS, *CHANNELS, *WINDOWS, *TEAMS]

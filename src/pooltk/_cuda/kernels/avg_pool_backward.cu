@@ -6,7 +6,7 @@
 #include "groups.cuh"
 #include "sums.cuh"
 
-// Add the shares of N windows in a row, from output w on, to the VW elements that begin at the item.
+// Add the shares of N windows in a row, from output w on, to the VW elements of the item.
 template <int N>
 __device__ inline void add_shares(const Geometry &g, const GRADIENT *grad_output, const Item &item,
                                   index_t d, index_t h, index_t w, FloatSum<WIDE> (&sum)[VW][VC]) {
@@ -55,7 +55,8 @@ extern "C" __global__ void __launch_bounds__(BLOCK, 4)
             const index_t d = over_d.first + i, h = over_h.first + j;
             if (!is_tap(depth, d, item.d) || !is_tap(height, h, item.h)) continue;
 #if VW > 1 // FIRST is where the windows over the first group begin
-            add_shares<OUTPUTS>(g, grad_output, item, d, h, item.w * (VW / width.stride) + FIRST, sum);
+            const index_t w = item.w * (VW / width.stride) + FIRST;
+            add_shares<OUTPUTS>(g, grad_output, item, d, h, w, sum);
 #else
             const Range over_w = outputs_over(width, item.w);
 #pragma unroll 1

@@ -14,7 +14,7 @@ template <class A> __device__ inline void gather(A &) {}
 
 constexpr int LANES = BLOCK / TEAM; // teams of a block
 
-// Threads of a team are neighbours, or, where a tap is several channels, those of the same channels.
+// Threads of a team are neighbours, or, where a tap is several channels, those of the same ones.
 #if VC == 1
 __device__ inline int member() { return threadIdx.x % TEAM; }
 __device__ inline int lane() { return threadIdx.x / TEAM; }

@@ -10,7 +10,7 @@
 #include "windows.cuh"
 #include "winners.cuh"
 
-// Add the gradients of N windows in a row, from output w on, to the VW elements that begin at `own`.
+// Add the gradients of N windows in a row, from output w on, to the VW elements of the item.
 template <int N>
 __device__ inline void add_won(const Geometry &g, const X *x, const NUMBER *numbers,
                                const GRADIENT *grad_output, const Item &item, index_t d, index_t h,
@@ -78,13 +78,16 @@ extern "C" __global__ void __launch_bounds__(BLOCK, 4)
 #pragma unroll 1
         for (index_t j = 0; j < over_h.count; ++j) {
             const index_t d = over_d.first + i, h = over_h.first + j;
+            if (!is_tap(depth, d, item.d) || !is_tap(height, h, item.h)) continue;
 #if VW > 1 // FIRST is where the windows over the first group begin
-            add_won<OUTPUTS>(g, x, numbers, grad_output, item, d, h, item.w * (VW / width.stride) + FIRST, sum);
+            const index_t w = item.w * (VW / width.stride) + FIRST;
+            add_won<OUTPUTS>(g, x, numbers, grad_output, item, d, h, w, sum);
 #else
             const Range over_w = outputs_over(width, item.w);
 #pragma unroll 1
             for (index_t k = 0; k < over_w.count; ++k)
-                add_won<1>(g, x, numbers, grad_output, item, d, h, over_w.first + k, sum);
+                if (is_tap(width, over_w.first + k, item.w))
+                    add_won<1>(g, x, numbers, grad_output, item, d, h, over_w.first + k, sum);
 #endif
         }
 

@@ -6,8 +6,8 @@
 #ifdef KERNEL_SIZE
 
 // N windows in a row, the first of them at output w. Rows are loaded in whole chunks, and that of
-// the first tap of all begins PHASE elements before it. ROWS_AT_ONCE are loaded before the first one is
-// needed.
+// the first tap of all begins PHASE elements before it. ROWS_AT_ONCE are loaded before the first
+// one is needed.
 template <int N, class A>
 __device__ inline void walk(const Geometry &g, const X *plane, index_t d, index_t h, index_t w,
                             A (&window)[N][VC]) {
