@@ -78,7 +78,7 @@ TEAMS = [
         stride=1,
         dilation=(4, 1),
         padding=(2, 4),
-    ),  # fmt: skip
+    ),
     Case("wide without taps", (3, 3), 1, kernel_size=33, stride=20, dilation=40, padding=1200),
 ]
 CASES = [*ROWS, *CHANNELS, *WINDOWS, *TEAMS]
