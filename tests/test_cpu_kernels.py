@@ -13,6 +13,7 @@ from _cpu_cases import (
     DTYPES,
     FLOATS,
     INTEGERS,
+    Case,
     answers,
     array_of,
     assert_average,
@@ -157,6 +158,20 @@ def test_average_of_integers(case, dtype):
     way = divisors(case, len(case.path))
     check_average(case, x, **way)
     check_average(case, x, dtype=dtype, **way)
+
+
+@pytest.mark.parametrize("divisor", [None, 1, 2, 16, 128, 256, -4])
+@pytest.mark.parametrize("kernel_size", [2, 4, (1, 2), (4, 1), 3])
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16"])
+def test_average_of_short_integers(dtype, kernel_size, divisor):
+    """Powers of two are shifted by where the quotient fits, and all others divided by."""
+    for shape, channels_last in (((3, 4, 5), False), ((2, 9, 70), False), ((9, 11, 33), True)):
+        for stride in (kernel_size, 1, 2):
+            case = Case(
+                "", shape, 2, kernel_size=kernel_size, stride=stride, channels_last=channels_last
+            )
+            x = array_of(shape, dtype, seed=6)
+            check_average(case, x, dtype=dtype, divisor_override=divisor)
 
 
 @pytest.mark.parametrize("number", range(RANDOM_SETS))

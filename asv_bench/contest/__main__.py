@@ -1,12 +1,19 @@
 """`python -m contest`: choose cases, run them, write the tables."""
 
 import argparse
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
+from time import perf_counter
+
+# Libgomp's threads wait for each other spinning, and on two threads of one core, as a busy machine
+# has it, each waits for the other's time slice: 8 ms a call where the loop takes 0.01 (seen). So
+# nobody spins for longer than about 50 us; between hot calls that is long enough.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 from .arrays import Arrays
 from .cases import CASES, GROUPS, Case
@@ -44,6 +51,12 @@ def _limit() -> Limit | None:
         return None
 
 
+def _budget(options: argparse.Namespace, share: float) -> Budget:
+    if options.minutes:
+        return Budget(3, share, slow_rounds=1)
+    return Budget(5, 0.1, slow_rounds=1) if options.quick else Budget()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m contest", description=__doc__)
     add = parser.add_argument
@@ -52,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--peers", default=",".join(PEERS), metavar="A,B", help="only these of %(default)s")
     add("--threads", default="1,2", metavar="N,N", help="numbers of threads (%(default)s)")
     add("--quick", action="store_true", help="fewer rounds: a first impression")
+    add("--minutes", type=float, metavar="N", help="as many rounds as this time allows")
     add("--idle", action="store_true", help="take pooltk's time after 50 ms of idleness as well")
     add("--check", action="store_true", help="compare the results, take no times")
     add("--list", action="store_true", help="print the names of the cases and stop")
@@ -70,15 +84,20 @@ def main() -> int:
         sys.exit("no case has such a name")
     limit = _limit()
     present, absent = load(_known("peer", options.peers, PEERS))
-    budget = Budget(5, 0.1) if options.quick else Budget()
-    report = Report(present, absent, limit)
+    all_threads = [int(word) for word in _words(options.threads)]
+    left = len(cases) * len(all_threads)
+    end = perf_counter() + 60 * (options.minutes or 0)
+    report = Report(present, absent, limit, options.idle)
     report.print_header(cases)
     for _, group in groupby(cases, key=lambda case: case.group):
         for case in group:
             arrays = Arrays(case)
-            for threads in map(int, _words(options.threads)):
+            for threads in all_threads:
+                share = max(0, end - perf_counter()) / left
+                left -= 1
                 result, calls = compare(case, arrays, threads, present)
                 if not options.check:
+                    budget = _budget(options, share / (len(calls) + 2))
                     take_times(result, calls, arrays, limit, budget)
                 if options.idle and "pooltk" in calls:
                     result.after_idle = idle_time(calls["pooltk"])

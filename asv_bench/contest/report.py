@@ -28,8 +28,13 @@ class Report:
     """What was measured and how it is told."""
 
     def __init__(
-        self, present: Sequence[Contestant], absent: Sequence[str], limit: Limit | None
+        self,
+        present: Sequence[Contestant],
+        absent: Sequence[str],
+        limit: Limit | None,
+        idle: bool = False,
     ) -> None:
+        self.idle = idle
         self.ours = [c.name for c in present if c.ours]
         self.rivals = [c.name for c in present if c.rival and not c.ours]
         self.columns = [c.name for c in present if not c.ours] + [*absent, LIMIT]
@@ -64,7 +69,7 @@ class Report:
                 continue
             lead, above, verdict = self.judge(result, ours)
             name = result.case.name + ours.removeprefix(self.ours[0])
-            cells = [str(result.threads), self._cell(result, ours)]
+            cells = [str(result.threads), self._cell(result, ours), *self._idle(result, ours)]
             cells += [self._cell(result, column) for column in self.columns]
             cells += [_ratio(lead), _ratio(above), verdict]
             yield name, cells
@@ -81,9 +86,16 @@ class Report:
         mark = "~" if high - low > NOISY * entry.timing.median else ""
         return f"{mark}{entry.timing.median * 1e3:.3g}"
 
+    def _idle(self, result: Result, ours: str) -> list[str]:
+        if not self.idle:
+            return []
+        measured = ours == self.ours[0] and result.after_idle is not None
+        return [f"{(result.after_idle or 0) * 1e3:.3g}" if measured else "-"]
+
     def header(self) -> list[str]:
         """Return the names of the cells after the case's."""
-        return ["threads", self.ours[0], *self.columns, "peer/ours", "ours/limit", "verdict"]
+        first = ["threads", self.ours[0], *(["after idle"] if self.idle else [])]
+        return [*first, *self.columns, "peer/ours", "ours/limit", "verdict"]
 
     # --- telling ----------------------------------------------------------------------------------
 
@@ -204,10 +216,11 @@ _INTRODUCTION = """\
 Milliseconds a call: medians of calls in turn, in one run, on the same arrays and as many threads,
 after the results were compared. `~` marks a time whose quartiles lie more than a tenth of it
 apart, `-` what a library cannot do. *limit* is a compiled loop that reads the input and writes the
-result's bytes (backward: reads the gradient and writes the input's). A case passes at {AHEAD:g}
-times the speed of the fastest peer or within {NEAR:g} times the limit; below 64 KB read, by the
-first alone. torch channels_last, torch, onnxruntime and openvino have the values in the order of
-memory that is their own, whatever the case's layout."""
+result's bytes (backward: reads the gradient and writes the input's), on as many threads or on one,
+whichever is faster. *after idle* is one call of pooltk after 50 ms without. A case passes at
+{AHEAD:g} times the speed of the fastest peer or within {NEAR:g} times the limit; below 64 KB read,
+by the first alone. torch channels_last, torch, onnxruntime and openvino have the values in the
+order of memory that is their own, whatever the case's layout."""
 
 
 def _targets_section(found: Sequence[Target]) -> list[str]:
@@ -257,6 +270,7 @@ def _facts(present: Sequence[Contestant], limit: Limit | None) -> dict[str, str]
     commit = _said("git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty")
     facts["commit"] = commit or "unknown"
     facts["configuration"] = _configuration()
+    facts["GOMP_SPINCOUNT"] = os.environ.get("GOMP_SPINCOUNT", "not set")
     if limit is not None:
         facts["limit"] = " ".join(limit.command)
         facts["compiler"] = _said(limit.command[0], "--version")

@@ -55,6 +55,10 @@ def _of_one(result: Result, mine: float) -> Iterator[Target]:
             other = result.median(name)
             if other is not None:
                 yield Target(f"overhead / {name}", case.name, threads, mine / other, bound)
+    if case.return_indices:
+        torch = [t for t in map(result.median, ("torch", "torch channels_last")) if t]
+        if torch:
+            yield Target("indices / torch's", case.name, threads, mine / min(torch), 1.0)
     cv = result.median("opencv")
     if cv is not None and case.dtype == "uint8" and case.kwargs.get("kernel_size") == 2:
         yield Target("uint8 2x2 average / opencv", case.name, threads, mine / cv, 1.0)

@@ -1,7 +1,8 @@
 """The clock: calls in turn, medians.
 
 A turn waits until the threads of whoever was before have gone to sleep: after a call libgomp's
-spin for 5 ms and onnxruntime's for 40 (seen), which takes a core from the next one. Then come
+spin (`__main__` says how long) and onnxruntime's for 40 ms (seen), which takes a core from the next
+one. Then come
 calls for warming up, which wake the own threads and leave the caches as the own calls leave them,
 and then calls under the clock.
 """
@@ -19,17 +20,20 @@ WARM_SECONDS = 0.002
 TURN_SECONDS = 0.004  # of short calls, as many as fill this
 SLOW_SECONDS = 0.05  # a call as long as this warms itself
 MOST_REPEATS = 10_000
-FEWEST_ROUNDS_SLOW = 3
 MOST_ROUNDS = 25
 SETTLED = 0.01  # relative standard error of the median at which more rounds tell nothing
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long a call may be measured: `rounds` at least, `seconds` at most where those allow."""
+    """How long a call may be measured: `rounds` at least, `seconds` at most where those allow.
+
+    Of calls that take longer, `slow_rounds` are enough: they are no rivals anyway.
+    """
 
     rounds: int = 7
     seconds: float = 0.5
+    slow_rounds: int = 3
 
 
 @dataclass
@@ -46,14 +50,16 @@ class Timing:
 
     @property
     def quartiles(self) -> tuple[float, float]:
+        if len(self.seconds) == 1:
+            return self.median, self.median
         low, _, high = statistics.quantiles(self.seconds, n=4, method="inclusive")
         return low, high
 
     def done(self, budget: Budget) -> bool:
         rounds = len(self.seconds)
-        if rounds < min(budget.rounds, FEWEST_ROUNDS_SLOW):
+        if rounds < min(budget.rounds, budget.slow_rounds):
             return False
-        if rounds < budget.rounds:  # those that take seconds a call are no rivals anyway
+        if rounds < budget.rounds:
             return self.spent > 4 * budget.seconds
         low, high = self.quartiles
         error = 0.93 * (high - low) / rounds**0.5
@@ -63,8 +69,8 @@ class Timing:
 
 def measure(calls: Mapping[str, Call], budget: Budget) -> dict[str, Timing]:
     """Measure the calls in turn, every other round backwards."""
-    timings = {name: Timing(_repeats(call)) for name, call in calls.items()}
-    waiting = list(calls)
+    timings = {name: _first_look(call) for name, call in calls.items()}
+    waiting = [name for name in calls if not timings[name].done(budget)]
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -78,11 +84,14 @@ def measure(calls: Mapping[str, Call], budget: Budget) -> dict[str, Timing]:
     return timings
 
 
-def _repeats(call: Call) -> int:
+def _first_look(call: Call) -> Timing:
+    """Find out how often a turn repeats the call; a slow one has had its first round by then."""
+    _wait_for_quiet()
     seconds = _seconds(call, 1)
-    if seconds < SLOW_SECONDS:  # the first calls wake threads
-        seconds = min(_seconds(call, 1) for _ in range(3))
-    return max(1, min(MOST_REPEATS, round(TURN_SECONDS / seconds)))
+    if seconds >= SLOW_SECONDS:
+        return Timing(1, [seconds], seconds)
+    seconds = min(_seconds(call, 1) for _ in range(3))  # the first one wakes threads
+    return Timing(max(1, min(MOST_REPEATS, round(TURN_SECONDS / seconds))))
 
 
 def _seconds(call: Call, repeats: int) -> float:

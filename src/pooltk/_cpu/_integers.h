@@ -1,4 +1,5 @@
-/* Vectors of the integers T of a KIND, with the words of _small.h. Halves are integers in order.
+/* Vectors of the integers T of a KIND, with the words of _small.h. Halves are integers in order;
+ * SUMS are of elements S, which are half as long.
  *
  * Compilers make good code of GCC's vectors, but for maxima: where there is an instruction it is
  * named. Without GCC's vectors one has one element.
@@ -95,10 +96,43 @@ static ALWAYS_INLINE T OF_T(scalar_read_)(T half)
     return ordered_half((uint16_t)half, HALF_INFINITY);
 }
 
-static ALWAYS_INLINE VECTOR OF_T(written_)(VECTOR value)
+static ALWAYS_INLINE void OF_T(write_)(T *dst, VECTOR value)
 {
     VECTOR sign = value >> 15;
-    return ((value ^ sign) - sign) | (sign & INT16_MIN);
+    OF_T(store_)(dst, ((value ^ sign) - sign) | (sign & INT16_MIN));
+}
+#elif defined(SUMS)
+#if defined(__GNUC__)
+typedef S OF_T(narrow_) __attribute__((vector_size(VECTOR_BYTES / 2), aligned(1), may_alias));
+
+static ALWAYS_INLINE VECTOR OF_T(read_)(const S *p)
+{
+#if defined(__AVX2__) /* of which gcc 12 makes five instructions */
+    return (VECTOR)WIDENED(_mm_loadu_si128((const __m128i *)p));
+#else
+    return __builtin_convertvector(*(const OF_T(narrow_) *)p, VECTOR);
+#endif
+}
+
+static ALWAYS_INLINE void OF_T(write_)(S *dst, VECTOR value)
+{
+    *(OF_T(narrow_) *)dst = __builtin_convertvector(value, OF_T(narrow_));
+}
+#else
+static ALWAYS_INLINE VECTOR OF_T(read_)(const S *p)
+{
+    return *p;
+}
+
+static ALWAYS_INLINE void OF_T(write_)(S *dst, VECTOR value)
+{
+    *dst = (S)value;
+}
+#endif
+
+static ALWAYS_INLINE T OF_T(scalar_read_)(S value)
+{
+    return value;
 }
 #else
 #define READ_AS_IT_IS

@@ -461,10 +461,13 @@ typedef struct {
     const char *src, *src_end;             /* the first tap; up to here may be read */
     char *dst;
     void *padded[2];                       /* scratch for a row and its padding */
-    ptrdiff_t before, columns_inside;      /* padding before it, and its elements */
-    ptrdiff_t outputs;                     /* of a row */
+    ptrdiff_t channels, outputs;           /* of a pixel; of a row, all channels */
+    ptrdiff_t before, columns_inside;      /* elements of padding before a row, and of it */
+    ptrdiff_t pitch;                       /* elements of a padded row */
+    ptrdiff_t first_column;                /* of winners: where the first window begins */
     double by;                             /* divisor of all windows, or its reciprocal, */
     const void *divisors;                  /* or one for each output of a row */
+    int shift;                             /* of integers: the divisor is this power of two */
     ptrdiff_t ahead, fresh;                /* what to prefetch, in bytes */
 } small_windows;
 
@@ -491,6 +494,9 @@ typedef struct {
 #define EVERY_SECOND_16(a, b, i)                                                                   \
     __builtin_shufflevector(a, b, i, i + 2, i + 4, i + 6, i + 8, i + 10, i + 12, i + 14, i + 16,  \
                             i + 18, i + 20, i + 22, i + 24, i + 26, i + 28, i + 30)
+#define SHIFTED_(name, a, by) _mm256_##name((__m256i)(a), _mm_cvtsi32_si128(by))
+#define EVERY_SECOND_32(a, b, i)                                                                   \
+    __builtin_shufflevector(a, b, i, i + 2, i + 4, i + 6, i + 8, i + 10, i + 12, i + 14)
 #else
 #define VECTOR_BYTES 16
 #define INSTRUCTION(name) _mm_##name((__m128i)a, (__m128i)b)
@@ -499,6 +505,19 @@ typedef struct {
                             i + 18, i + 20, i + 22, i + 24, i + 26, i + 28, i + 30)
 #define EVERY_SECOND_16(a, b, i)                                                                   \
     __builtin_shufflevector(a, b, i, i + 2, i + 4, i + 6, i + 8, i + 10, i + 12, i + 14)
+#define EVERY_SECOND_32(a, b, i) __builtin_shufflevector(a, b, i, i + 2, i + 4, i + 6)
+#if defined(__SSE2__)
+#define SHIFTED_(name, a, by) _mm_##name((__m128i)(a), _mm_cvtsi32_si128(by))
+#endif
+#endif
+
+/* No compiler shifts 16-bit elements by a variable otherwise. */
+#if defined(SHIFTED_)
+#define SHIFTED_16(a, by) ((VECTOR)SHIFTED_(sra_epi16, a, by))
+#define SHIFTED_32(a, by) ((VECTOR)SHIFTED_(sra_epi32, a, by))
+#else
+#define SHIFTED_16(a, by) ((a) >> (T)(by))
+#define SHIFTED_32(a, by) ((a) >> (T)(by))
 #endif
 
 #define KIND int8
@@ -557,6 +576,46 @@ typedef struct {
 #endif
 #include "_integers.h"
 
+#define KIND sum_int8
+#define WIDENED _mm256_cvtepi8_epi16
+#define SHIFTED(a, by) SHIFTED_16(a, by)
+#define S int8_t
+#define T int16_t
+#define SUMS
+#define LEAST 0
+#define EVERY_SECOND EVERY_SECOND_16
+#include "_integers.h"
+
+#define KIND sum_uint8
+#define WIDENED _mm256_cvtepu8_epi16
+#define SHIFTED(a, by) SHIFTED_16(a, by)
+#define S uint8_t
+#define T int16_t
+#define SUMS
+#define LEAST 0
+#define EVERY_SECOND EVERY_SECOND_16
+#include "_integers.h"
+
+#define KIND sum_int16
+#define WIDENED _mm256_cvtepi16_epi32
+#define SHIFTED(a, by) SHIFTED_32(a, by)
+#define S int16_t
+#define T int32_t
+#define SUMS
+#define LEAST 0
+#define EVERY_SECOND EVERY_SECOND_32
+#include "_integers.h"
+
+#define KIND sum_uint16
+#define WIDENED _mm256_cvtepu16_epi32
+#define SHIFTED(a, by) SHIFTED_32(a, by)
+#define S uint16_t
+#define T int32_t
+#define SUMS
+#define LEAST 0
+#define EVERY_SECOND EVERY_SECOND_32
+#include "_integers.h"
+
 static void pool_small(kind_t kind, const small_windows *w)
 {
     switch (kind) {
@@ -564,10 +623,18 @@ static void pool_small(kind_t kind, const small_windows *w)
     case KIND_FLOAT64: pool_small_double(w); break;
     case KIND_FLOAT16: pool_small_float16(w); break;
     case KIND_BFLOAT16: pool_small_bfloat16(w); break;
-    case KIND_INT8: pool_small_int8(w); break;
-    case KIND_UINT8: pool_small_uint8(w); break;
-    case KIND_INT16: pool_small_int16(w); break;
-    case KIND_UINT16: pool_small_uint16(w); break;
+    case KIND_INT8:
+        w->op == OP_SUM ? pool_small_sum_int8(w) : pool_small_int8(w);
+        break;
+    case KIND_UINT8:
+        w->op == OP_SUM ? pool_small_sum_uint8(w) : pool_small_uint8(w);
+        break;
+    case KIND_INT16:
+        w->op == OP_SUM ? pool_small_sum_int16(w) : pool_small_int16(w);
+        break;
+    case KIND_UINT16:
+        w->op == OP_SUM ? pool_small_sum_uint16(w) : pool_small_uint16(w);
+        break;
     default: break;
     }
 }

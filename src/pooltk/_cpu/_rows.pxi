@@ -22,10 +22,13 @@ cdef extern from "_rows.h" nogil:
         const char* src_end
         char* dst
         void* padded[2]
+        Py_ssize_t channels, outputs
         Py_ssize_t before, columns_inside
-        Py_ssize_t outputs
+        Py_ssize_t pitch
+        Py_ssize_t first_column
         double by
         const void* divisors
+        int shift
         Py_ssize_t ahead, fresh
     void pool_small(kind_t kind, const small_windows* windows)
     void prefetch(const char* address, Py_ssize_t bytes)

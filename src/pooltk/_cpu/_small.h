@@ -1,5 +1,5 @@
-/* Windows of few rows and columns, for each KIND that includes this: its elements are T in scratch,
- * or FLOATING ones, of which there are sums as well as maxima.
+/* Windows of few rows and columns, for each KIND that includes this. Its elements are S in arrays
+ * and T in scratch. Of FLOATING ones there are maxima and sums, of others sums if they are SUMS.
  *
  * For each row of outputs, the rows of its windows (`tap`: where they lie) are merged into a padded
  * row, and the columns of that one are merged into the row of results, which are divided on the
@@ -12,6 +12,9 @@
 #define VECTOR OF_T(VECTOR_)
 #define WIDTH OF_T(WIDTH_)
 #define LOAD(p) OF_T(load_)(p)
+#if !defined(S)
+#define S T
+#endif
 #if defined(FLOATING)
 #define IDENTITY(op) (op == OP_SUM ? 0 : (T)-INFINITY)
 #define BY VECTOR
@@ -19,7 +22,7 @@
 #else
 #define IDENTITY(op) LEAST
 #define BY int
-#define DIVISOR_OF(w) 0
+#define DIVISOR_OF(w) w->shift
 #endif
 
 #if defined(READ_AS_IT_IS)
@@ -33,31 +36,35 @@ static ALWAYS_INLINE T OF_T(scalar_read_)(T value)
     return value;
 }
 
-static ALWAYS_INLINE VECTOR OF_T(written_)(VECTOR value)
+static ALWAYS_INLINE void OF_T(write_)(T *dst, VECTOR value)
 {
-    return value;
+    OF_T(store_)(dst, value);
 }
 #endif
 
 static ALWAYS_INLINE VECTOR OF_T(joined_)(int op, VECTOR a, VECTOR b)
 {
 #if defined(FLOATING)
-    if (op == OP_SUM)
-        return OF_T(sum_)(a, b);
-#endif
+    return op == OP_SUM ? OF_T(sum_)(a, b) : OF_T(max_)(a, b);
+#elif defined(SUMS)
+    return a + b;
+#else
     return OF_T(max_)(a, b);
+#endif
 }
 
 static ALWAYS_INLINE T OF_T(scalar_joined_)(int op, T a, T b)
 {
 #if defined(FLOATING)
     return op == OP_SUM ? a + b : OF_T(scalar_max_)(a, b);
+#elif defined(SUMS)
+    return (T)(a + b);
 #else
     return a > b ? a : b;
 #endif
 }
 
-static ALWAYS_INLINE VECTOR OF_T(merged_)(int op, int taps, const T *const *row, ptrdiff_t j)
+static ALWAYS_INLINE VECTOR OF_T(merged_)(int op, int taps, const S *const *row, ptrdiff_t j)
 {
     VECTOR a = OF_T(read_)(row[0] + j);
     if (taps >= 2)
@@ -71,7 +78,7 @@ static ALWAYS_INLINE VECTOR OF_T(merged_)(int op, int taps, const T *const *row,
     return a;
 }
 
-static ALWAYS_INLINE T OF_T(scalar_merged_)(int op, int taps, const T *const *row, ptrdiff_t j)
+static ALWAYS_INLINE T OF_T(scalar_merged_)(int op, int taps, const S *const *row, ptrdiff_t j)
 {
     T a = OF_T(scalar_read_)(row[0][j]);
     if (taps >= 2)
@@ -89,10 +96,10 @@ static ALWAYS_INLINE T OF_T(scalar_merged_)(int op, int taps, const T *const *ro
 static ALWAYS_INLINE void OF_T(merge_taps_)(
     int op, int taps, const small_windows *w, const char *src, T *dst)
 {
-    const T *row[MOST_TAPS];
+    const S *row[MOST_TAPS];
     ptrdiff_t n = w->columns_inside, j = 0;
     for (int k = 0; k < taps; k++)
-        row[k] = (const T *)(src + w->tap[k]);
+        row[k] = (const S *)(src + w->tap[k]);
     if (n >= WIDTH) {
         for (; j < n - WIDTH; j += WIDTH)
             OF_T(store_)(dst + j, OF_T(merged_)(op, taps, row, j));
@@ -113,26 +120,27 @@ static ALWAYS_INLINE VECTOR OF_T(pairs_)(int op, VECTOR a, VECTOR b)
     return OF_T(sorted_)(OF_T(joined_)(op, OF_T(even_)(a, b), OF_T(odd_)(a, b)));
 }
 
-static ALWAYS_INLINE VECTOR OF_T(fours_)(int op, const T *row)
+static ALWAYS_INLINE VECTOR OF_T(fours_)(int op, const T *row, ptrdiff_t next)
 {
-    return OF_T(joined_)(op, OF_T(joined_)(op, LOAD(row), LOAD(row + 1)),
-                         OF_T(joined_)(op, LOAD(row + 2), LOAD(row + 3)));
+    return OF_T(joined_)(op, OF_T(joined_)(op, LOAD(row), LOAD(row + next)),
+                         OF_T(joined_)(op, LOAD(row + 2 * next), LOAD(row + 3 * next)));
 }
 
-/* Results: windows of a merged row's columns, `stride` apart. */
-static ALWAYS_INLINE VECTOR OF_T(columns_)(int op, int columns, int stride, const T *row)
+/* Results: windows of a merged row's columns, `stride` apart. With stride 1 the `next` column may
+ * be some channels away, and a vector is one of channels. */
+static ALWAYS_INLINE VECTOR OF_T(columns_)(
+    int op, int columns, int stride, const T *row, ptrdiff_t next)
 {
     VECTOR a = LOAD(row);
     if (columns == 1)
         return a;
     if (stride == 1 && columns <= 3) {
-        a = OF_T(joined_)(op, a, LOAD(row + 1));
-        return columns == 2 ? a : OF_T(joined_)(op, a, LOAD(row + 2));
+        a = OF_T(joined_)(op, a, LOAD(row + next));
+        return columns == 2 ? a : OF_T(joined_)(op, a, LOAD(row + 2 * next));
     }
-    if (stride == 1 && columns == 5)
-        return OF_T(joined_)(op, a, OF_T(fours_)(op, row + 1));
     if (stride == 1)
-        return OF_T(fours_)(op, row);
+        return columns == 4 ? OF_T(fours_)(op, row, next)
+                            : OF_T(joined_)(op, a, OF_T(fours_)(op, row + next, next));
     if (columns == 2)
         return OF_T(pairs_)(op, a, LOAD(row + WIDTH));
     if (columns == 3) {
@@ -158,29 +166,32 @@ static ALWAYS_INLINE VECTOR OF_T(finished_)(int finish, VECTOR value, const T *d
 static ALWAYS_INLINE VECTOR OF_T(finished_)(int finish, VECTOR value, const T *divisor, int by)
 {
     (void)finish, (void)divisor, (void)by;
-    return OF_T(written_)(value);
+#if defined(SUMS) /* half to even */
+    value = SHIFTED(value + (T)((1 << by >> 1) - 1) + (SHIFTED(value, by) & (T)1), by);
+#endif
+    return value;
 }
 #endif
 
 static ALWAYS_INLINE void OF_T(merge_columns_)(
-    int op, int columns, int stride, int finish, const small_windows *w, const T *row, T *dst,
-    ptrdiff_t following)
+    int op, int columns, int stride, int finish, const small_windows *w, const T *row,
+    const T *divisors, S *dst, ptrdiff_t n, ptrdiff_t following)
 {
-    const T *divisors = (const T *)w->divisors;
     BY by = DIVISOR_OF(w);
-    ptrdiff_t n = w->outputs, j;
-#define RESULTS(j) \
-    OF_T(finished_)(finish, OF_T(columns_)(op, columns, stride, row + stride * (j)), divisors + (j), by)
+    ptrdiff_t next = stride == 1 ? w->channels : 1, j;
+#define RESULTS(j)                                                                       \
+    OF_T(finished_)(finish, OF_T(columns_)(op, columns, stride, row + stride * (j), next), \
+                    divisors + (j), by)
     if (n >= WIDTH) {
         for (j = 0; j < n - WIDTH; j += WIDTH)
-            OF_T(store_)(dst + j, RESULTS(j));
-        OF_T(store_)(dst + n - WIDTH, RESULTS(n - WIDTH));
+            OF_T(write_)(dst + j, RESULTS(j));
+        OF_T(write_)(dst + n - WIDTH, RESULTS(n - WIDTH));
     } else if (n + following >= WIDTH) { /* what lies behind a short row is written later */
-        OF_T(store_)(dst, RESULTS(0));
+        OF_T(write_)(dst, RESULTS(0));
     } else {
-        T results[WIDTH];
-        OF_T(store_)(results, RESULTS(0));
-        memcpy(dst, results, n * sizeof(T));
+        S results[WIDTH];
+        OF_T(write_)(results, RESULTS(0));
+        memcpy(dst, results, n * sizeof(S));
     }
 #undef RESULTS
 }
@@ -190,12 +201,14 @@ static ALWAYS_INLINE void OF_T(merge_columns_)(
     {                                                                                       \
         OF_T(merge_taps_)(op, taps, w, src, dst);                                           \
     }
+#if !defined(SUMS)
 MERGE_TAPS(max, OP_MAX, 1)
 MERGE_TAPS(max, OP_MAX, 2)
 MERGE_TAPS(max, OP_MAX, 3)
 MERGE_TAPS(max, OP_MAX, 4)
 MERGE_TAPS(max, OP_MAX, 5)
-#if defined(FLOATING)
+#endif
+#if defined(FLOATING) || defined(SUMS)
 MERGE_TAPS(sum, OP_SUM, 1)
 MERGE_TAPS(sum, OP_SUM, 2)
 MERGE_TAPS(sum, OP_SUM, 3)
@@ -211,16 +224,16 @@ static ALWAYS_INLINE void OF_T(pool_pairs_)(int op, int taps, int finish, const 
     char *dst = w->dst;
     ptrdiff_t last = w->outputs - WIDTH, y, j;
     for (y = 0; y < w->rows; y++, src += w->src_row, dst += w->dst_row) {
-        const T *row[4];
+        const S *row[4];
         for (int k = 0; k < taps; k++)
-            row[k] = (const T *)(src + w->tap[k]);
+            row[k] = (const S *)(src + w->tap[k]);
         prefetch(src + w->ahead, w->fresh);
 #define PAIRS(j)                                                                    \
     OF_T(finished_)(finish, OF_T(pairs_)(op, OF_T(merged_)(op, taps, row, 2 * (j)), \
                                          OF_T(merged_)(op, taps, row, 2 * (j) + WIDTH)), 0, by)
         for (j = 0; j < last; j += WIDTH)
-            OF_T(store_)((T *)dst + j, PAIRS(j));
-        OF_T(store_)((T *)dst + last, PAIRS(last));
+            OF_T(write_)((S *)dst + j, PAIRS(j));
+        OF_T(write_)((S *)dst + last, PAIRS(last));
 #undef PAIRS
     }
 }
@@ -231,19 +244,23 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
     int op, int columns, int stride, int finish, const small_windows *w)
 {
     static const OF_T(merge_t_) merges[2][MOST_TAPS] = {
-        {OF_T(merge_max1_), OF_T(merge_max2_), OF_T(merge_max3_), OF_T(merge_max4_), OF_T(merge_max5_)},
-#if defined(FLOATING)
-        {OF_T(merge_sum1_), OF_T(merge_sum2_), OF_T(merge_sum3_), OF_T(merge_sum4_), OF_T(merge_sum5_)},
+#if !defined(SUMS)
+        [OP_MAX] = {OF_T(merge_max1_), OF_T(merge_max2_), OF_T(merge_max3_), OF_T(merge_max4_),
+                    OF_T(merge_max5_)},
+#endif
+#if defined(FLOATING) || defined(SUMS)
+        [OP_SUM] = {OF_T(merge_sum1_), OF_T(merge_sum2_), OF_T(merge_sum3_), OF_T(merge_sum4_),
+                    OF_T(merge_sum5_)},
 #endif
     };
-    OF_T(merge_t_) merge = merges[op == OP_SUM][w->taps - 1];
+    OF_T(merge_t_) merge = merges[op][w->taps - 1];
     T *padded[2] = {(T *)w->padded[0], (T *)w->padded[1]};
     const char *src = w->src;
     char *dst = w->dst;
-    ptrdiff_t row = w->outputs * sizeof(T), y;
+    ptrdiff_t row = w->outputs * sizeof(S), y;
     /* results of rows to come, if they lie behind */
     ptrdiff_t following = w->dst_row == row ? (w->rows - 1) * w->outputs : 0;
-    if (columns == 2 && stride == 2 && finish != DIVIDED_EACH && !w->before &&
+    if (columns == 2 && stride == 2 && finish != DIVIDED_EACH && w->before == 0 &&
         w->outputs >= WIDTH && 2 * w->outputs <= w->columns_inside) {
         if (w->taps == 2) {
             OF_T(pool_pairs_)(op, 2, finish, w);
@@ -261,14 +278,24 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
             prefetch(src + w->ahead, w->fresh);
             merge(w, src, padded[(y + 1) & 1] + w->before);
         }
-        OF_T(merge_columns_)(op, columns, stride, finish, w, padded[y & 1], (T *)dst, following);
+        const T *merged = padded[y & 1], *divisors = (const T *)w->divisors;
+        ptrdiff_t n = w->outputs;
+        if (stride == 1 && w->stride > 1 && w->channels > 1) { /* pixel by pixel */
+            ptrdiff_t c = w->channels;
+            for (ptrdiff_t x = 0; x < n; x += c, merged += w->stride * c)
+                OF_T(merge_columns_)(
+                    op, columns, 1, finish, w, merged, divisors + x, (S *)dst + x, c, n - x - c);
+        } else {
+            OF_T(merge_columns_)(
+                op, columns, stride, finish, w, merged, divisors, (S *)dst, n, following);
+        }
         dst += w->dst_row;
-        following -= w->outputs;
+        following -= n;
     }
 }
 
 #define FOR_COLUMNS(op, finish)                            \
-    switch (10 * w->columns + w->stride) {                 \
+    switch (10 * w->columns + (w->channels > 1 ? 1 : w->stride)) { \
     case 11: OF_T(pool_rows_)(op, 1, 1, finish, w); break; \
     case 21: OF_T(pool_rows_)(op, 2, 1, finish, w); break; \
     case 22: OF_T(pool_rows_)(op, 2, 2, finish, w); break; \
@@ -288,7 +315,7 @@ static void OF_T(pad_rows_)(const small_windows *w)
         T *padded = (T *)w->padded[i];
         for (ptrdiff_t j = 0; j < w->before; j++)
             padded[j] = identity;
-        for (ptrdiff_t j = end; j < end + w->columns + 4 * WIDTH; j++)
+        for (ptrdiff_t j = end; j < w->pitch + 4 * WIDTH; j++)
             padded[j] = identity;
     }
 }
@@ -298,9 +325,13 @@ static void OF_T(pool_small_)(const small_windows *w)
 {
     if (w->pad)
         OF_T(pad_rows_)(w);
+#if defined(SUMS)
+    FOR_COLUMNS(OP_SUM, MULTIPLIED)
+#else
     if (w->op == OP_MAX) {
         FOR_COLUMNS(OP_MAX, AS_IT_IS)
     }
+#endif
 #if defined(FLOATING)
     else if (w->finish == MULTIPLIED) {
         FOR_COLUMNS(OP_SUM, MULTIPLIED)
@@ -324,7 +355,11 @@ static void OF_T(pool_small_)(const small_windows *w)
 #undef BY
 #undef DIVISOR_OF
 #undef KIND
+#undef S
 #undef T
 #undef FLOATING
+#undef SUMS
+#undef SHIFTED
+#undef WIDENED
 #undef LEAST
 #undef READ_AS_IT_IS

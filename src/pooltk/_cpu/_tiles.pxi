@@ -28,6 +28,7 @@ cdef struct job_t:
     array_t src
     array_t dst
     bint find_winners     # not the maxima alone
+    bint direct_winners   # are written where they belong
     array_t indices       # of winners: written forward, read backward
     array_t grad          # backward of a maximum: what is scattered into dst
     bint keyed            # winners are found by keys of so many bits for the column
@@ -777,24 +778,27 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
     w.src_row = height.stride * job.src.stride[1]
     w.dst_row = job.dst.stride[1]
     # Up to the end of the plane's last row, as rows lie one behind the other.
-    src_end = sizeof(acc_t) + address(
-        &job.src, first_z + taps_z - 1, height.input_size - 1, width.input_size - 1, 0
+    src_end = job.src.item + address(
+        &job.src, first_z + taps_z - 1, height.input_size - 1, width.input_size - 1,
+        tile.channels - 1,
     )
     w.padded[0] = scratch + job.at_even
     w.padded[1] = scratch + job.at_odd
-    w.before = tile.left
-    w.columns_inside = tile.columns
-    w.outputs = tile.x_end - tile.x
+    w.channels = tile.channels
+    w.outputs = (tile.x_end - tile.x) * tile.channels
+    w.before = tile.left * tile.channels
+    w.columns_inside = tile.columns * tile.channels
+    w.pitch = tile.pitch * tile.channels
     w.divisors = divisors
-    w.fresh = min(height.kernel_size, height.stride) * tile.columns * sizeof(acc_t)
+    w.fresh = min(height.kernel_size, height.stride) * w.columns_inside * job.src.item
     w.ahead = job.tile_y * w.src_row
     if job.op == SUM:
-        column_counts(job, tile.x, tile.x_end, 1, counts)
-        if job.divisor_override or counts_are_equal(
-            &job.count[2], tile.x, tile.x_end, job.count_include_pad
-        ):
-            count = 1 if job.divisor_override else <double>counts[0]
+        if job.divisor_override:
+            count = 1
+        elif counts_are_equal(&job.count[2], tile.x, tile.x_end, job.count_include_pad):
+            count = <double>max(1, window_count(&job.count[2], tile.x, job.count_include_pad))
         else:
+            column_counts(job, tile.x, tile.x_end, tile.channels, counts)
             w.finish = DIVIDED_EACH
     w.pad = True
     while y < tile.y_end:
@@ -817,6 +821,7 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
                 w.by = divisor * count
                 w.finish = DIVIDED
                 if frexp(w.by, &exponent) == 0.5:  # a power of two
+                    w.shift = exponent - 1
                     w.by = 1 / w.by
                     w.finish = MULTIPLIED
         for item in range(tile.item, tile.item_end):
@@ -919,6 +924,26 @@ cdef void store_quotients(
             store_quotient(job.dst.kind, high, rest, by, place)
 
 
+cdef bint divisor_is_power_of_two(const job_t* job) noexcept nogil:
+    """Whether all windows divide by the same one, which shifts of 16 bits can do."""
+    cdef double divisor = 1
+    cdef const axis_t* axis
+    cdef int i, exponent
+    for i in range(3):
+        axis = &job.window[i]
+        divisor *= <double>axis.kernel_size
+        if not job.divisor_override and (
+            axis.padding or axis.padding_high
+            or (axis.output_size - 1) * axis.stride + axis.kernel_size > axis.input_size
+        ):
+            return False
+    if job.divisor_override:
+        if job.divisor_override < divisor:  # the quotient may have to be saturated
+            return False
+        divisor = <double>job.divisor_override
+    return 1 < divisor <= 128 and frexp(divisor, &exponent) == 0.5
+
+
 cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     """Choose how windows are reduced, and the tiles; lay out a thread's scratch."""
     cdef const axis_t* height = &job.window[1]
@@ -968,17 +993,21 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     )
 
     job.small = (
-        rows_run_on and results_run_on and channels == 1 and job.src.kind == job.dst.kind
+        rows_run_on
+        and (job.find_winners or (results_run_on and job.src.kind == job.dst.kind))
         and (
             job.src.kind <= FLOAT64 and job.src.kind == kind_of(_)
-            or job.op == MAX and job.src.item <= 2
+            or job.src.item <= 2 and (
+                job.op == MAX or acc_t is int32_t and divisor_is_power_of_two(job)
+            )
         )
-        and not (job.find_winners or job.divide_first or job.whole_windows)
+        and not (job.divide_first or job.whole_windows)
         and width.kind == SLIDING and width.dilation == 1
+        and width.kernel_size <= MOST_TAPS
         and (
-            (width.stride == 1 and width.kernel_size <= 5)
-            or (width.stride == 2 and 2 <= width.kernel_size <= 3)
-            or (width.stride == 4 and width.kernel_size == 4)
+            width.stride == 1 or channels >= 8
+            or channels == 1 and width.stride == 2 and 2 <= width.kernel_size <= 3
+            or channels == 1 and width.stride == width.kernel_size == 4
         )
         and height.kind == SLIDING and height.dilation == 1
         and job.window[0].kind == SLIDING and job.window[0].dilation == 1

@@ -50,7 +50,9 @@ def views(
     pooled = list(range(stop - len(axes), stop))
     batch = [axis for axis in range(len(shape)) if axis not in pooled and shape[axis] > 1]
     batch.sort(key=lambda axis: -abs(strides[0][axis]))
-    channels = _channels(batch, pooled[-1], shape, item_size, strides)
+    channels = []
+    if not _rows_run_on(batch, pooled[-1], axes[-1], item_size, large, strides):
+        channels = _channels(batch, shape, item_size, strides)
     batch = [axis for axis in batch if axis not in channels]
     ones = [axis for axis in range(len(shape)) if shape[axis] == 1 and axis not in pooled]
     permutation = (*ones, *batch, *pooled, *channels)
@@ -90,16 +92,31 @@ def views(
     )
 
 
-def _channels(
+def _rows_run_on(
     batch: list[int],
     width: int,
+    axis: Axis,
+    item_size: int,
+    large: tuple[bool, ...],
+    strides: tuple[tuple[int, ...], ...],
+) -> bool:
+    """Whether neighbours along the width are neighbours in memory."""
+    for place, (is_large, stride) in enumerate(zip(large, strides, strict=True)):
+        if (axis.input_size if is_large else axis.output_size) > 1:
+            if place == 0:
+                return stride[width] == item_size
+            # The dtype, and so the length of its elements, may be another.
+            return all(abs(stride[width]) < abs(stride[other]) for other in batch)
+    return False
+
+
+def _channels(
+    batch: list[int],
     shape: tuple[int, ...],
     item_size: int,
     strides: tuple[tuple[int, ...], ...],
 ) -> list[int]:
     """Batch axes that lie within each pixel, slowest first: rows hold whole pixels then."""
-    if strides[0][width] == item_size and shape[width] > 1:
-        return []
     channels: list[int] = []
     expected = [item_size if k == 0 else 0 for k in range(len(strides))]
     for axis in reversed(batch):

@@ -17,6 +17,18 @@ cdef extern from "_rows.h" nogil:
     )
 
 
+cdef extern from "_small_winners.h" nogil:
+    const bint WINNERS_OF_PIXELS
+    void winners_of_row(
+        const small_windows* windows, const float* row, int32_t place, float* values,
+        int32_t* places,
+    )
+    void winners_of_rows(
+        int rows, const float** row, const int32_t** row_places, float* values, int64_t* indices,
+        Py_ssize_t n,
+    )
+
+
 cdef inline Py_ssize_t last_key(const acc_t* _) noexcept nogil:
     """The key of padding, behind those of all taps."""
     return <Py_ssize_t>1 << 53 if acc_t is double else INT32_MAX
@@ -110,10 +122,60 @@ cdef void find_winners(
     const job_t* job, const tile_t* tile, acc_t* scratch, acc_t* values, int64_t* indices
 ) noexcept nogil:
     """The tile's maxima, and where in the plane they are (-1: nowhere)."""
-    if job.keyed:
+    cdef Py_ssize_t row
+    if job.small:
+        if acc_t is float:
+            row = (tile.x_end - tile.x) * tile.channels
+            find_small_winners(job, tile, scratch, values, indices, row, row)
+    elif job.keyed:
         find_winners_by_keys(job, tile, scratch, values, indices)
     else:
         scan_for_winners(job, tile, scratch, values, indices)
+
+
+cdef void find_small_winners(
+    const job_t* job, const tile_t* tile, float* scratch, float* values, int64_t* indices,
+    Py_ssize_t values_row, Py_ssize_t indices_row,
+) noexcept nogil:
+    """Windows of few rows and columns, by _small_winners.h."""
+    cdef const axis_t* depth = &job.window[0]
+    cdef const axis_t* height = &job.window[1]
+    cdef const axis_t* width = &job.window[2]
+    cdef Py_ssize_t taps_z = tap_count(depth, tile.z), first_z = first_tap(depth, tile.z)
+    cdef Py_ssize_t first_y = first_tap(height, tile.y), taps_y, z, y, t, row
+    cdef Py_ssize_t rows = span_end(height, tile.y_end - 1) - first_y
+    cdef Py_ssize_t n = (tile.x_end - tile.x) * tile.channels
+    cdef float* row_values = scratch + job.at_merged
+    cdef int32_t* row_places = <int32_t*>(scratch + job.at_keys)
+    cdef const float* tap_values[MOST_TAPS]
+    cdef const int32_t* tap_places[MOST_TAPS]
+    cdef small_windows w
+    w.columns = <int>width.kernel_size
+    w.stride = <int>width.stride
+    w.channels = tile.channels
+    w.outputs = tile.x_end - tile.x
+    w.columns_inside = width.input_size
+    w.first_column = tile.x * width.stride - width.padding
+    for z in range(taps_z):
+        for y in range(rows):
+            row = (first_z + z) * height.input_size + first_y + y
+            winners_of_row(
+                &w, <const float*>(
+                    tile.src_offset + address(&job.src, first_z + z, first_y + y, 0, 0)
+                ),
+                <int32_t>(row * width.input_size),
+                row_values + (z * rows + y) * n, row_places + (z * rows + y) * n,
+            )
+    for y in range(tile.y, tile.y_end):
+        taps_y = tap_count(height, y)
+        for z in range(taps_z):
+            for t in range(taps_y):
+                row = z * rows + first_tap(height, y) + t - first_y
+                tap_values[z * taps_y + t] = row_values + row * n
+                tap_places[z * taps_y + t] = row_places + row * n
+        winners_of_rows(<int>(taps_z * taps_y), tap_values, tap_places, values, indices, n)
+        values += values_row
+        indices += indices_row
 
 
 cdef void find_winners_by_keys(
@@ -291,15 +353,28 @@ cdef void plan_winners(job_t* job, const acc_t* _) noexcept nogil:
     cdef Py_ssize_t rows, columns, total
     job.find_winners = True
     plan(job, _)
+    rows = job.window[0].input_size * job.window[1].input_size
+    job.small = (
+        acc_t is float and job.small and rows <= INT32_MAX // job.window[2].input_size
+        and (
+            job.channels == 1 and job.window[2].stride <= 2
+            or WINNERS_OF_PIXELS and job.channels >= 8
+        )
+        and job.window[1].stride <= 2 * job.window[1].kernel_size
+    )
     rows = min(job.window[0].kernel_size, job.window[0].input_size)
     rows *= min(job.window[1].kernel_size, job.window[1].input_size)
     columns = most_columns(&job.window[2], job.tile_x) + job.window[2].stride
     job.key_bits = 1
     while columns >> job.key_bits:
         job.key_bits += 1
-    job.keyed = job.regular and rows < min(4096, last_key(_) >> job.key_bits)
+    job.keyed = not job.small and job.regular and rows < min(4096, last_key(_) >> job.key_bits)
     total = job.tile_y * job.row_size
-    if not job.keyed:
+    if job.small:
+        total = min(job.window[0].kernel_size, job.window[0].input_size) * most_columns(
+            &job.window[1], job.tile_y
+        ) * job.tile_x * job.tile_c
+    elif not job.keyed:
         total = 0
         job.row_size = min(job.row_size, max(CHUNK, job.tile_c))
     job.scratch_size = 0
@@ -325,6 +400,16 @@ cdef void winners_tile(const job_t* job, Py_ssize_t index, acc_t* scratch) noexc
     dst_offset = batch_offset(job, job.batch_stride[1], tile.item)
     indices_offset = batch_offset(job, job.batch_stride[2], tile.item)
     elements = (tile.x_end - tile.x) * tile.channels
+    if acc_t is float:
+        if job.direct_winners:
+            find_small_winners(
+                job, &tile, scratch,
+                <float*>(dst_offset + address(&job.dst, tile.z, tile.y, tile.x, 0)),
+                <int64_t*>(indices_offset + address(&job.indices, tile.z, tile.y, tile.x, 0)),
+                job.dst.stride[1] // <Py_ssize_t>sizeof(float),
+                job.indices.stride[1] // <Py_ssize_t>sizeof(int64_t),
+            )
+            return
     find_winners(job, &tile, scratch, values, indices)
     for y in range(tile.y, tile.y_end):
         store_columns(
@@ -341,6 +426,13 @@ cdef int find_tiles(job_t* job, const acc_t* _, int num_threads) except -1:
     cdef Py_ssize_t total, index
     cdef acc_t* scratch
     plan_winners(job, _)
+    job.direct_winners = (
+        job.small and job.direct_dst and job.indices.kind == INT64
+        and job.indices.stride[3] == sizeof(int64_t)
+        and job.indices.stride[2] == job.channels * <Py_ssize_t>sizeof(int64_t)
+        and job.indices.stride[1] % <Py_ssize_t>sizeof(int64_t) == 0
+        and job.dst.stride[1] % <Py_ssize_t>sizeof(float) == 0
+    )
     total = job.items * job.tiles[1] * job.tiles[2] * job.tiles[3] * job.tiles[4]
     num_threads = <int>min(num_threads, total)
     scratch = <acc_t*>allocate(num_threads * job.scratch_size * sizeof(acc_t))
