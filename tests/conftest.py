@@ -8,7 +8,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import pytest
 from hypothesis import HealthCheck, settings
-from libraries import LIBRARIES, Library
+from libraries import LIBRARIES, Library, import_cupy
 
 collect_ignore = ["cupy_on_cpu"]  # a tool, whose own tests need it: its README says how to run them
 
@@ -48,7 +48,15 @@ def torch():
     return torch
 
 
-@pytest.fixture(params=LIBRARIES)
+@pytest.fixture(scope="session")
+def cupy():
+    """CuPy, with a device."""
+    return import_cupy()
+
+
+@pytest.fixture(
+    params=[pytest.param(n, marks=pytest.mark.gpu if n == "cupy" else ()) for n in LIBRARIES]
+)
 def library(request) -> Library:
     """Each kind of array in turn, and NumPy's pooled by the reference too."""
     with LIBRARIES[request.param]() as library:

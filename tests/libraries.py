@@ -1,6 +1,7 @@
 """Arrays of each library, for tests that say the same of all of them."""
 
 import contextlib
+import os
 from math import prod
 
 import array_api_strict
@@ -106,12 +107,47 @@ class StrictReference(Strict):
         self.patch.undo()
 
 
+class Cupy(Library):
+    """Arrays on a device, pooled by the CUDA kernels."""
+
+    name = "cupy"
+
+    def __init__(self):
+        self.cupy = import_cupy()
+
+    def __enter__(self):
+        return self
+
+    def array(self, values, dtype="float64"):
+        return self.cupy.asarray(super().array(values, dtype))
+
+    def numpy(self, array):
+        assert type(array) is self.cupy.ndarray
+        return self.cupy.asnumpy(array)
+
+
+def import_cupy():
+    """CuPy, if it has a device. Where POOLTK_REQUIRE_GPU=1, it must have one."""
+    required = os.environ.get("POOLTK_REQUIRE_GPU") == "1"
+    try:
+        import cupy
+    except ImportError:
+        if required:
+            raise
+        pytest.skip("CuPy is not installed")
+    if not cupy.is_available():
+        assert not required, "CuPy finds no device"
+        pytest.skip("CuPy finds no device")
+    return cupy
+
+
 LIBRARIES = {
     "numpy": Library,
     "numpy-hostile": Hostile,
     "numpy-reference": Reference,
     "strict": Strict,
     "strict-reference": StrictReference,
+    "cupy": Cupy,
 }
 
 

@@ -51,6 +51,7 @@ SECTIONS = {
     "get_num_threads": ["Returns"],
     "show_config": ["Parameters", "Returns", "Examples"],
 }
+NEED_CUPY = ("pooltk._cuda._modules", "pooltk._cuda._pool")
 MODULES = ["pooltk", *(m.name for m in pkgutil.walk_packages(pooltk.__path__, "pooltk."))]
 
 
@@ -107,6 +108,8 @@ def test_docstring(name):
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name != "pooltk.__main__"])
 def test_doctests(name):
+    if name in NEED_CUPY:
+        pytest.importorskip("cupy", reason="CuPy is not installed")
     module = importlib.import_module(name)
     result = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
     assert result.failed == 0

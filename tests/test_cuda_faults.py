@@ -23,7 +23,7 @@ def plant(monkeypatch):
     from pooltk._cuda import _modules, _pool
 
     right = _modules.source
-    monkeypatch.setattr(_modules, "_compiled", _modules._compiled.__wrapped__)
+    monkeypatch.setattr(_modules, "_raw_kernel", _modules._raw_kernel.__wrapped__)
     monkeypatch.setattr(_pool, "_ready", {})
 
     def plant(words, wrong):

@@ -25,6 +25,7 @@ class CheckedKernel:
 
     def __call__(self, *arrays):
         import cupy
+
         from pooltk._cuda import _launch, _modules
 
         given = [array.get() if isinstance(array, cupy.ndarray) else array for array in arrays]
@@ -47,6 +48,7 @@ class CheckedKernel:
 def checked(monkeypatch):
     """Tell what a call on a NumPy array gives when its kernels run under ThreadSanitizer."""
     import cupy
+
     from pooltk._cuda import _modules, _pool
 
     monkeypatch.setattr(_modules, "Kernel", CheckedKernel)

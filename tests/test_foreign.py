@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import types
 
 import ml_dtypes
 import numpy as np
@@ -726,9 +727,22 @@ def test_devices_of_the_array_api():
 def test_other_devices_are_named(monkeypatch):
     strict = module("array_api_strict")
     cls = type(strict.zeros(1))
-    monkeypatch.setattr(cls, "__dlpack_device__", lambda self: (2, 0))
+    monkeypatch.setattr(cls, "__dlpack_device__", lambda self: (8, 0))  # kDLMetal
     monkeypatch.setattr(cls, "__dlpack__", None)
     with pytest.raises(ValueError, match=r"x=<.* on .*CPU_DEVICE.*> must lie on the CPU"):
+        pooltk.max_pool1d(strict.zeros(4), 2)
+
+
+@pytest.mark.parametrize("cupy", ["not installed", "without a device"])
+def test_what_keeps_cupy_from_a_cuda_device_is_said(monkeypatch, cupy):
+    strict = module("array_api_strict")
+    cls = type(strict.zeros(1))
+    monkeypatch.setattr(cls, "__dlpack_device__", lambda self: (2, 0))
+    monkeypatch.setattr(cls, "__dlpack__", None)
+    fake = types.SimpleNamespace(is_available=lambda: False, ndarray=type("ndarray", (), {}))
+    monkeypatch.setitem(sys.modules, "cupy", None if cupy == "not installed" else fake)
+    reason = "CuPy is not installed" if cupy == "not installed" else "CuPy finds no device"
+    with pytest.raises(ValueError, match=rf"x=<.*> must lie on the CPU .*CUDA device.*: {reason}$"):
         pooltk.max_pool1d(strict.zeros(4), 2)
 
 

@@ -137,7 +137,10 @@ def test_dtypes_of_averages(library, name):
     if x is None:
         return
     is_numpy = isinstance(x, np.ndarray)
-    for asked in ALL_DTYPES if is_numpy else library.dtypes:
+    asked_for = ALL_DTYPES if is_numpy else library.dtypes
+    if library.name == "cupy":  # which compiles each pair: a quarter of them, and each dtype
+        asked_for = asked_for[DTYPES.index(name) % 4 :: 4]
+    for asked in asked_for:
         dtype = ALL_DTYPES[asked] if is_numpy else library.dtype(asked)
         for call in (
             lambda dtype=dtype: pooltk.avg_pool1d(x, 2, dtype=dtype),

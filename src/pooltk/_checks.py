@@ -87,9 +87,15 @@ def mixed_devices(
     return _wrong(ValueError, function, argument, f"<{type_name(given)} on {device}>", must)
 
 
-def wrong_device(function: str, argument: str, given: Any, device: Any) -> Exception:
-    """Error: no backend pools an array where this one lies."""
-    must = "lie on the CPU: arrays are pooled where they lie, and there on no other device"
+def wrong_device(
+    function: str, argument: str, given: Any, device: Any, because: str = ""
+) -> Exception:
+    """Error: no backend pools an array where this one lies; `because` says what is amiss there."""
+    must = (
+        "lie on the CPU or on a CUDA device on which CuPy works, since it is pooled where it lies"
+    )
+    if because:
+        must += f": {because}"
     return _wrong(ValueError, function, argument, f"<{type_name(given)} on {device}>", must)
 
 
@@ -102,6 +108,14 @@ def narrow_indices(function: str, greatest: int, remedy: str) -> Exception:
     """Error: the library's integers are too narrow for the indices."""
     must = f"be False, as int32 holds no index of {greatest}; or pool under {remedy}"
     return _wrong(ValueError, function, "return_indices", "True", must)
+
+
+def not_compiled(kernel: str, options: Sequence[str], reason: Exception) -> Exception:
+    """Error: CuPy, its compiler or the driver refused a kernel, and says why."""
+    return RuntimeError(
+        f"the CUDA kernel {kernel} was not compiled with {' '.join(options)}, since CuPy says: "
+        f"{type_name(reason)}: {reason}"
+    )
 
 
 # --- single values -------------------------------------------------------------------------

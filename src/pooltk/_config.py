@@ -70,7 +70,7 @@ def _config() -> Config:
         },
         "array libraries": {
             name: _version(name)
-            for name in (*_support.NAMED_LIBRARIES, "cupy", "array_api_compat", "ml_dtypes")
+            for name in (*_support.NAMED_LIBRARIES, "array_api_compat", "ml_dtypes")
         },
         "arrays pooled by": {name: library.backend for name, library in _support.LIBRARIES.items()},
         "dtypes": {

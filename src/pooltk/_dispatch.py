@@ -29,10 +29,11 @@ def to_array(function: str, argument: str, x: Any, operation: str) -> Any:
     No array is copied, so that the checks can come before any work. Refused is an array that no
     backend can pool where it lies, or that has a dtype which the operation does not take.
     """
-    if type(x) is not numpy.ndarray:
+    if type(x) is numpy.ndarray or type(x) in _foreign.plain_types:
+        if x.dtype in _PLAIN_DTYPES[operation]:
+            return x
+    else:
         x = _to_array(function, argument, x)
-    elif x.dtype in _PLAIN_DTYPES[operation]:
-        return x
     _checks.check_dtype(function, argument, x.dtype, _support.dtypes(operation, _library_name(x)))
     return x
 
@@ -63,9 +64,9 @@ def backend(x: Any) -> ModuleType:
     """Return the module that pools `x`, an array that `to_array` gave."""
     if type(x) is numpy.ndarray:
         return _cpu
-    # The backend of another device branches off here; `_foreign` refuses all but the CPU.
-    if _foreign.library_of(x) is not None:
-        return _foreign
+    library = _foreign.library_of(x)
+    if library is not None:
+        return library.backend()
     from . import _reference
 
     return _reference
@@ -111,7 +112,7 @@ def as_indices(indices: Any) -> Any:
     if type(indices) is numpy.ndarray and indices.dtype == _INT64:
         return indices
     if type(indices) is not numpy.ndarray and _foreign.library_of(indices) is not None:
-        return indices  # `_foreign` looks at them through NumPy
+        return indices  # `_foreign` converts them, and CUDA kernels take any integers
     xp = namespace(indices)
     return xp.astype(indices, xp.int64, copy=False)
 

@@ -1,14 +1,16 @@
-"""CPU arrays of other libraries, pooled by the NumPy backend where they lie.
+"""Arrays of other libraries, pooled where they lie by the NumPy or the CuPy backend.
 
-DLPack shows their memory to NumPy, and the result's memory to them: neither is copied. `Library`
-is that rule, and each class below it is the one place that knows how its library departs from
-it. No library is imported here: who passes its array has done so.
+DLPack shows their memory to NumPy or CuPy, and the result's memory to them: neither is copied.
+`Library` is that rule, and each class below it is the one place that knows how its library departs
+from it. No library is imported here, since who passes its array has done so: none but CuPy, for
+the arrays of others on its devices.
 
 To its callers this is a backend: the functions at the end take what those of `_cpu` take.
 """
 
 import sys
 from math import prod
+from types import ModuleType
 from typing import Any
 
 import numpy
@@ -18,7 +20,7 @@ from ._geometry import Axis, result_shape
 
 _INT64 = numpy.dtype(numpy.int64)
 _INT32_MAX = 2**31 - 1
-_DLPACK_CPU = 1  # kDLCPU
+_DLPACK_CPU, _DLPACK_CUDA = 1, 2  # kDLCPU, kDLCUDA
 _JAX_ALIGNMENT = 64  # bytes; what is not aligned so, JAX copies
 
 
@@ -26,6 +28,7 @@ class Library:
     """A library that has `from_dlpack` and whose arrays have `__dlpack__`."""
 
     name = "others with DLPack"  # in `_support.LIBRARIES`
+    pool: Any = _cpu  # the module that does the work
 
     def __init__(self, xp: Any) -> None:
         self.xp = xp
@@ -33,9 +36,24 @@ class Library:
             self.name = xp.__name__
 
     def check(self, function: str, argument: str, x: Any) -> None:
-        """Refuse an array that has no memory which NumPy can see."""
-        if x.__dlpack_device__()[0] != _DLPACK_CPU:
-            raise _checks.wrong_device(function, argument, x, self.device(x))
+        """Refuse an array that has no memory which NumPy or CuPy can see."""
+        self.check_device(function, argument, x, self.device(x))
+
+    def check_device(self, function: str, argument: str, x: Any, device: Any) -> None:
+        """Refuse an array on a device of another kind, or on one that CuPy does not work on."""
+        if self.is_on_host(x):
+            return
+        reason = _no_cupy() if self.is_on_cuda(x) else ""
+        if reason is not None:
+            raise _checks.wrong_device(function, argument, x, device, reason)
+
+    def is_on_host(self, x: Any) -> bool:
+        """Tell whether NumPy can see the array; otherwise CuPy can."""
+        return bool(x.__dlpack_device__()[0] == _DLPACK_CPU)
+
+    def is_on_cuda(self, x: Any) -> bool:
+        """Tell whether CuPy could see the array."""
+        return bool(x.__dlpack_device__()[0] == _DLPACK_CUDA)
 
     def check_out(self, function: str, argument: str, out: Any, like: Any) -> None:
         """Refuse what is no array beside `like`, in its library and on its device, to write to."""
@@ -69,8 +87,20 @@ class Library:
         """Array of the library over the memory of `values`, on the device of `like`."""
         return self.xp.from_dlpack(values, device=like.device)
 
+    def exported(self, x: Any) -> Any:
+        """Array of the same memory whose DLPack CuPy may take."""
+        return x
+
+    def imported(self, values: Any) -> Any:
+        """Array of the library over the memory of CuPy's, behind whose work its own then comes."""
+        return self.xp.from_dlpack(values)
+
     def wrote(self, out: Any) -> None:
         """Tell the library that the values of `out` have changed."""
+
+    def backend(self) -> ModuleType:
+        """Return the module that pools the library's arrays."""
+        return sys.modules[__name__]
 
     # What follows is the same for every library.
 
@@ -102,8 +132,7 @@ class _Torch(Library):
         if x.layout is not torch.strided or x.is_nested:
             must = f"be dense and strided: pass {argument}.to_dense()"
             raise _checks.refused(function, argument, x, must)
-        if not x.is_cpu:
-            raise _checks.wrong_device(function, argument, x, x.device)
+        self.check_device(function, argument, x, x.device)
         try:
             x.data_ptr()
         except RuntimeError:
@@ -124,9 +153,17 @@ class _Torch(Library):
     def device(self, x: Any) -> Any:
         return "cpu" if x.is_cpu else x.device  # "cpu:0" is the same
 
+    def is_on_host(self, x: Any) -> bool:
+        return bool(x.is_cpu)
+
+    def is_on_cuda(self, x: Any) -> bool:
+        return bool(x.is_cuda)  # DLPack does not know all of torch's devices
+
+    def exported(self, x: Any) -> Any:
+        return x.detach() if x.requires_grad else x  # under no_grad
+
     def view(self, x: Any) -> numpy.ndarray:
-        if x.requires_grad:  # under no_grad
-            x = x.detach()
+        x = self.exported(x)
         if x.dtype is self.xp.bfloat16:
             return x.view(self.xp.int16).numpy().view(_support.numpy_dtype("bfloat16"))
         return x.numpy()  # as from_dlpack, and three times as fast
@@ -153,8 +190,7 @@ class _Jax(Library):
         device, *others = x.devices()
         if others:
             raise _checks.refused(function, argument, x, "lie on one device, not on several")
-        if device.platform != "cpu":
-            raise _checks.wrong_device(function, argument, x, device)
+        self.check_device(function, argument, x, device)
 
     def check_out(self, function: str, argument: str, out: Any, like: Any) -> None:
         must = "be None for JAX, whose arrays cannot be written to"
@@ -187,13 +223,79 @@ class _Jax(Library):
         # `from_dlpack` takes no bfloat16, and `asarray` always copies.
         return self.xp.device_put(values, self.device(like), may_alias=True)
 
+    def is_on_host(self, x: Any) -> bool:
+        return bool(self.device(x).platform == "cpu")
+
+    def imported(self, values: Any) -> Any:
+        narrowed = values.astype(self.dtype(values.dtype.name), copy=False)
+        return self.xp.dlpack.from_dlpack(narrowed)
+
+
+class _Cupy(Library):
+    """CuPy: arrays with a backend of their own, on a device."""
+
+    def __init__(self, cupy: ModuleType) -> None:
+        super().__init__(cupy)
+        from ._cuda import _pool
+
+        self._pool = _pool
+        plain_types.add(cupy.ndarray)
+
+    def check(self, function: str, argument: str, x: Any) -> None:
+        """Nothing to refuse: where CuPy has arrays, it has their device."""
+
+    def dtype(self, name: str) -> Any:
+        return _support.numpy_dtype(name)
+
+    def device(self, x: Any) -> Any:
+        return f"cuda:{x.data.device_id}"  # a `cupy.cuda.Device` takes three times as long
+
+    def is_on_host(self, x: Any) -> bool:
+        return True  # in its own library's hands
+
+    def view(self, x: Any) -> Any:
+        return x
+
+    def backend(self) -> ModuleType:
+        return self._pool
+
+
+class _OnDevice(Library):
+    """The arrays of another library that lie on a CUDA device: as CuPy's.
+
+    DLPack lets each library's work wait for that of the other on the array, and the host for none.
+    """
+
+    def __init__(self, library: Library) -> None:
+        import cupy
+
+        from ._cuda import _pool
+
+        self.library, self.cupy, self.pool = library, cupy, _pool
+
+    def view(self, x: Any) -> Any:
+        return self.cupy.from_dlpack(self.library.exported(x))
+
+    def new(self, x: Any, dtype: numpy.dtype, shape: tuple[int, ...]) -> Any:
+        with x.device:
+            return self.cupy.empty_like(x, dtype=dtype, shape=shape)
+
+    def result(self, values: Any, like: Any, out: Any) -> Any:
+        imported = self.library.imported(values)
+        if out is None:
+            return imported
+        self.library.wrote(out)
+        return out
+
 
 # --- which library an array is of -----------------------------------------------------------
 
 
 def library_of(x: Any) -> Library | None:
     """Return the library that shows NumPy the memory of arrays like `x`, if it has one."""
-    torch, jax = sys.modules.get("torch"), sys.modules.get("jax")
+    cupy, torch, jax = map(sys.modules.get, ("cupy", "torch", "jax"))
+    if cupy is not None and isinstance(x, cupy.ndarray):
+        return _LIBRARIES.get(cupy) or _LIBRARIES.setdefault(cupy, _Cupy(cupy))
     if torch is not None and isinstance(x, torch.Tensor):
         return _LIBRARIES.get(torch) or _LIBRARIES.setdefault(torch, _Torch(torch))
     if jax is not None and isinstance(x, jax.Array):
@@ -205,6 +307,7 @@ def library_of(x: Any) -> Library | None:
 
 
 _LIBRARIES: dict[Any, Library] = {}  # those met so far, by their modules
+plain_types: set[type] = set()  # of arrays in which nothing but their dtype needs a look
 
 
 def speaks_array_api(x: Any) -> bool:
@@ -261,9 +364,28 @@ def out_array(
         return given
     library.check_out(function, argument, given, like)
     _checks.check_out(function, argument, given, shape, dtype)
-    views = [library.view(array) for array in inputs]
-    _checks.check_out_memory(function, argument, given, library.view(given), views)
+    views = [_addresses(array) for array in [given, *inputs]]
+    _checks.check_out_memory(function, argument, given, views[0], views[1:])
     return given
+
+
+def _addresses(x: Any) -> numpy.ndarray:
+    """Array with the addresses of `x`, to ask what shares memory; one on a device is never read."""
+    view = _of(x).view(x)
+    return view if isinstance(view, numpy.ndarray) else numpy.asarray(_DeviceMemory(view))
+
+
+class _DeviceMemory:
+    """What NumPy takes for an array where one of CuPy lies."""
+
+    def __init__(self, x: Any) -> None:
+        self.__array_interface__ = {
+            "version": 3,
+            "data": (x.data.ptr, False),
+            "shape": x.shape,
+            "strides": x.strides,
+            "typestr": f"|V{x.dtype.itemsize}",
+        }
 
 
 # --- the backend ---------------------------------------------------------------------------
@@ -279,10 +401,10 @@ def max_pool(
     out_values, out_indices = out if return_indices and out is not None else (out, None)
     values = library.memory(view, view.dtype, shape, out_values)
     if not return_indices:
-        _cpu.max_pool(view, axes, channels_last, False, values)
+        library.pool.max_pool(view, axes, channels_last, False, values)
         return library.result(values, x, out)
     indices = library.memory(view, _INT64, shape, out_indices)
-    _cpu.max_pool(view, axes, channels_last, True, (values, indices))
+    library.pool.max_pool(view, axes, channels_last, True, (values, indices))
     return library.result(values, x, out_values), library.result(indices, x, out_indices)
 
 
@@ -300,7 +422,9 @@ def avg_pool(
     view = library.view(x)
     dtype = _support.numpy_dtype(_support.dtype_name(dtype))
     values = library.memory(view, dtype, result_shape(view.shape, axes, channels_last), out)
-    _cpu.avg_pool(view, axes, channels_last, count_include_pad, divisor_override, dtype, values)
+    library.pool.avg_pool(
+        view, axes, channels_last, count_include_pad, divisor_override, dtype, values
+    )
     return library.result(values, x, out)
 
 
@@ -318,7 +442,7 @@ def max_pool_backward(
     if indices is not None:
         indices = library.view(indices).astype(_INT64, copy=False)
     grad_input = library.memory(gradient, gradient.dtype, view.shape, out)
-    _cpu.max_pool_backward(gradient, view, axes, channels_last, indices, grad_input)
+    library.pool.max_pool_backward(gradient, view, axes, channels_last, indices, grad_input)
     return library.result(grad_input, grad_output, out)
 
 
@@ -335,7 +459,7 @@ def avg_pool_backward(
     library = _of(grad_output)
     gradient = library.view(grad_output)
     grad_input = library.memory(gradient, gradient.dtype, input_shape, out)
-    _cpu.avg_pool_backward(
+    library.pool.avg_pool_backward(
         gradient, input_shape, axes, channels_last, count_include_pad, divisor_override, grad_input
     )
     return library.result(grad_input, grad_output, out)
@@ -344,4 +468,13 @@ def avg_pool_backward(
 def _of(x: Any) -> Library:
     library = library_of(x)
     assert library is not None  # or `_dispatch` had chosen another backend
-    return library
+    return library if library.is_on_host(x) else _OnDevice(library)
+
+
+def _no_cupy() -> str | None:
+    """Say why CuPy cannot pool an array on a CUDA device; None if it can."""
+    try:
+        import cupy
+    except ImportError:
+        return "CuPy is not installed"
+    return None if cupy.is_available() else "CuPy finds no device"

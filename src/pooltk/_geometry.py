@@ -10,7 +10,7 @@ The results are cached, so callers pass validated ints only (a cache takes ``Tru
 """
 
 from functools import lru_cache
-from math import gcd
+from math import gcd, prod
 from typing import NamedTuple
 
 
@@ -117,6 +117,21 @@ def window_count(axis: Axis, index: int, count_include_pad: bool) -> int:
     # In ceil mode the last window may reach past the padding; those taps never count.
     stop = min(first + extent(axis.kernel_size, axis.dilation), axis.input_size + axis.padding_high)
     return max(0, -(-(stop - first) // axis.dilation))
+
+
+@lru_cache(maxsize=1024)
+def common_count(axes: tuple[Axis, ...], count_include_pad: bool) -> int:
+    """Return the count by which every window's average divides, or 0 if they differ."""
+    counts = []
+    for axis in axes:
+        if not axis.output_size:
+            return 0
+        first, last = (window_count(axis, i, count_include_pad) for i in (0, axis.output_size - 1))
+        # Sliding windows grow from the low edge to their full count and fall to the high edge.
+        if axis.output_size > 1 and not (axis.stride and first == last == axis.kernel_size):
+            return 0
+        counts.append(first)
+    return prod(counts)
 
 
 def result_shape(

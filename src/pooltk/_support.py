@@ -14,12 +14,13 @@ REAL = (*FLOATING, *INTEGER, "bool")
 
 #: Operation, named as in the backends -> backend -> dtypes of the array that it pools or spreads.
 OPERATIONS: dict[str, dict[str, tuple[str, ...]]] = {
-    "max_pool": {"cpu": REAL, "reference": REAL},
-    "avg_pool": {"cpu": REAL, "reference": REAL},
-    "max_pool_backward": {"cpu": FLOATING, "reference": FLOATING},  # its `x` is `max_pool`'s
-    "avg_pool_backward": {"cpu": FLOATING, "reference": FLOATING},
+    "max_pool": {"cpu": REAL, "cuda": REAL, "reference": REAL},
+    "avg_pool": {"cpu": REAL, "cuda": REAL, "reference": REAL},
+    # Its `x` is that of `max_pool`.
+    "max_pool_backward": {"cpu": FLOATING, "cuda": FLOATING, "reference": FLOATING},
+    "avg_pool_backward": {"cpu": FLOATING, "cuda": FLOATING, "reference": FLOATING},
     # Given to `max_pool_backward`; those that `max_pool` returns are int64.
-    "indices": {"cpu": INTEGER, "reference": INTEGER},
+    "indices": {"cpu": INTEGER, "cuda": INTEGER, "reference": INTEGER},
 }
 
 
@@ -33,6 +34,7 @@ class Library(NamedTuple):
 #: The module's name -> its arrays. Of the others it matters whether DLPack shows them to NumPy.
 LIBRARIES = {
     "numpy": Library("cpu", REAL),
+    "cupy": Library("cuda", REAL),
     "torch": Library("cpu", REAL),
     "jax": Library("cpu", REAL),
     "array_api_strict": Library("cpu", ("float32", "float64", *INTEGER, "bool")),

@@ -8,12 +8,12 @@ result.
 
 from collections.abc import Callable
 from functools import lru_cache
-from math import gcd, prod
+from math import gcd
 from typing import Any, NamedTuple
 
 import numpy
 
-from .._geometry import Axis, adaptive_axis, extent, result_shape, window_count
+from .._geometry import Axis, adaptive_axis, common_count, extent, result_shape
 from . import _levels, _threads
 from ._views import Views, views
 
@@ -194,7 +194,7 @@ def avg_pool_backward(
     if ready is None:
 
         def more(seen: Views) -> tuple[Any, ...]:
-            divisor = divisor_override or _common_count(seen.axes, count_include_pad)
+            divisor = divisor_override or common_count(seen.axes, count_include_pad)
             return _windows(seen.axes), count_include_pad, divisor, not divisor
 
         ready = _prepare(
@@ -290,16 +290,3 @@ def _transposed(axes: tuple[Axis, ...]) -> numpy.ndarray:
             step = axis.dilation // gcd(axis.dilation, axis.stride)
             rows.append((_TRANSPOSED, *inverse, step))
     return numpy.array(rows, dtype=numpy.int64)
-
-
-@lru_cache(maxsize=1024)
-def _common_count(axes: tuple[Axis, ...], count_include_pad: bool) -> int:
-    """The count by which every window divides, or 0 if they differ."""
-    counts = []
-    for axis in axes:
-        first, last = (window_count(axis, i, count_include_pad) for i in (0, axis.output_size - 1))
-        # Sliding windows grow from the low edge to their full count and fall to the high edge.
-        if axis.output_size > 1 and not (axis.stride and first == last == axis.kernel_size):
-            return 0
-        counts.append(first)
-    return prod(counts)

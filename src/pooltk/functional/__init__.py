@@ -5,11 +5,15 @@ They take these arrays without a copy, and give back arrays of the same library:
 - NumPy's, of any strides and kind of memory. A subclass counts as its base array, a mask is
   refused, bfloat16 is that of ml_dtypes; only what is not in native byte order is copied. Lists
   and numbers become arrays of NumPy.
-- PyTorch's dense tensors on the CPU that require no gradient, or any under ``torch.no_grad()``.
-- JAX's on the CPU, outside of its transformations. They cannot be ``out``. Unless JAX's x64 mode is
-  on, it has no 64-bit results: indices are int32, and averages of integers float32.
-- those of any other library of the array API that exports DLPack, on the CPU.
+- CuPy's, of any strides, on any of its devices. Work is put on the current stream, and nothing
+  waits for it.
+- PyTorch's dense tensors that require no gradient, or any under ``torch.no_grad()``.
+- JAX's, outside of its transformations. They cannot be ``out``. Unless JAX's x64 mode is on, it has
+  no 64-bit results: indices are int32, and averages of integers float32.
+- those of any other library of the array API that exports DLPack.
 - those of any other library of the array API. The library's own functions pool them, slowly.
+
+All but CuPy's lie on the CPU, or on a CUDA device where CuPy is installed and works.
 
 The arrays of a call are of one library and on one device. What lies elsewhere is refused: nothing
 is copied from one device to another.

@@ -93,7 +93,8 @@ def adaptive_avg_pool2d(
         If an argument has the wrong type, `x` a dtype that is not supported, a mask, or no values
         of its own, or if the average of a floating `x` is asked for as an integer.
     ValueError
-        If an argument has a wrong value, a pooled axis the length 0, or if `x` is not on the CPU.
+        If an argument has a wrong value, a pooled axis the length 0, or if `x` lies on a device
+        where nothing pools it.
 
     See Also
     --------
@@ -246,7 +247,8 @@ def adaptive_max_pool2d(
         If an argument has the wrong type, or `x` a dtype that is not supported, a mask, or no
         values of its own.
     ValueError
-        If an argument has a wrong value, a pooled axis the length 0, or if `x` is not on the CPU.
+        If an argument has a wrong value, a pooled axis the length 0, or if `x` lies on a device
+        where nothing pools it.
 
     See Also
     --------

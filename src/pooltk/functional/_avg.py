@@ -138,8 +138,8 @@ def avg_pool2d(
         If an argument has the wrong type, `x` a dtype that is not supported, a mask, or no values
         of its own, or if the average of a floating `x` is asked for as an integer.
     ValueError
-        If an argument has a wrong value, a pooled axis no room for a window, or if `x` is not on
-        the CPU.
+        If an argument has a wrong value, a pooled axis no room for a window, or if `x` lies on
+        a device where nothing pools it.
 
     See Also
     --------

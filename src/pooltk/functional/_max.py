@@ -129,8 +129,8 @@ def max_pool2d(
         If an argument has the wrong type, or `x` a dtype that is not supported, a mask, or no
         values of its own.
     ValueError
-        If an argument has a wrong value, a pooled axis no room for a window, or if `x` is not on
-        the CPU.
+        If an argument has a wrong value, a pooled axis no room for a window, or if `x` lies on
+        a device where nothing pools it.
 
     See Also
     --------

@@ -1,0 +1,138 @@
+// Geometry: what _launch.py says of a call, in its order, and window arithmetic as in _geometry.py.
+
+typedef INDEX index_t; // int or long long; every position, offset and count of a call fits
+typedef unsigned INDEX unsigned_index_t;
+
+struct Axis { // a pooled one; stride is 0 where the windows are adaptive bins
+    index_t input_size, output_size, kernel_size, stride, dilation, padding_low, padding_high;
+};
+
+struct Divider { // n / divisor for n >= 0 as (high half of n * multiplier, plus n) >> shift
+    index_t divisor, multiplier, shift;
+};
+
+struct Strides { // of an array, in elements
+    index_t batch[2], d, h, w, c;
+};
+
+struct Geometry {
+    int64 divisor; // of every window; 0 if they differ
+    index_t items; // groups of elements; each is the work of one thread, or of one team
+    index_t packed; // whether groups in a row are stored whole
+    Divider batch, d, h, w, c; // how many groups there are along all axes but the slowest
+    index_t number_d, number_h; // a position's number is d * number_d + h * number_h + w
+    Axis axes[3];
+    Strides strides[4];
+};
+
+// --- where a group is ------------------------------------------------------------------------
+
+struct Item {
+    index_t batch[2], d, h, w, c; // w and c count groups
+};
+
+__device__ inline uint32 high_half(uint32 a, uint32 b) { return __umulhi(a, b); }
+__device__ inline uint64 high_half(uint64 a, uint64 b) { return __umul64hi(a, b); }
+
+__device__ inline index_t split(index_t &n, const Divider &by) {
+    unsigned_index_t whole = (unsigned_index_t)n;
+    whole = (high_half(whole, (unsigned_index_t)by.multiplier) + whole) >> by.shift;
+    index_t rest = n - (index_t)whole * by.divisor;
+    n = (index_t)whole;
+    return rest;
+}
+
+__device__ inline Item item_at(const Geometry &g, index_t n) {
+    Item item;
+    item.c = split(n, g.c);
+    item.w = split(n, g.w);
+    item.h = split(n, g.h);
+    item.d = split(n, g.d);
+    item.batch[1] = split(n, g.batch);
+    item.batch[0] = n;
+    return item;
+}
+
+// Offset of the first element of the channels and the plane that an item lies in.
+__device__ inline index_t plane_of(const Strides &s, const Item &item) {
+    return item.batch[0] * s.batch[0] + item.batch[1] * s.batch[1] + item.c * VC * s.c;
+}
+
+__device__ inline index_t offset_of(const Strides &s, index_t d, index_t h, index_t w) {
+    return d * s.d + h * s.h + w * s.w;
+}
+
+// --- windows ---------------------------------------------------------------------------------
+
+__device__ inline Axis axis(const Geometry &g, int a) {
+    Axis it = g.axes[a];
+#ifdef KERNEL_SIZE // windows that are known when this is compiled, without dilation
+    constexpr int kernel[3] = {KERNEL_SIZE}, stride[3] = {STRIDES}, padding[3] = {PADDINGS};
+    it.kernel_size = kernel[a];
+    it.stride = stride[a];
+    it.dilation = 1;
+    it.padding_low = padding[a];
+#endif
+    return it;
+}
+
+struct Range {
+    index_t first, count;
+};
+
+__device__ inline index_t at_least_0(index_t n) { return n < 0 ? 0 : n; }
+__device__ inline index_t smaller(index_t a, index_t b) { return a < b ? a : b; }
+__device__ inline index_t steps(index_t distance, index_t step) { // rounded up
+    return step == 1 ? distance : (distance + step - 1) / step;
+}
+
+// First position of a window, were there no edge.
+__device__ inline index_t origin(const Axis &a, index_t output) {
+    return a.stride ? output * a.stride - a.padding_low : output * a.input_size / a.output_size;
+}
+
+__device__ inline index_t number_of_origin(const Geometry &g, index_t d, index_t h, index_t w) {
+    return origin(axis(g, 0), d) * g.number_d + origin(axis(g, 1), h) * g.number_h +
+           origin(axis(g, 2), w);
+}
+
+// Taps of a window inside the input, `dilation` apart.
+__device__ inline Range taps(const Axis &a, index_t output) {
+    index_t first = origin(a, output);
+    if (!a.stride) {
+        index_t stop = ((output + 1) * a.input_size + a.output_size - 1) / a.output_size;
+        return {first, stop - first};
+    }
+    index_t skipped = steps(at_least_0(-first), a.dilation);
+    first += skipped * a.dilation;
+    index_t inside = steps(at_least_0(a.input_size - first), a.dilation);
+    return {first, at_least_0(smaller(a.kernel_size - skipped, inside))};
+}
+
+// Taps by which an average divides.
+#ifdef COUNT_INCLUDE_PAD
+__device__ inline index_t count(const Axis &a, index_t output) {
+    if (!COUNT_INCLUDE_PAD || !a.stride) return taps(a, output).count;
+    index_t first = origin(a, output);
+    index_t stop = smaller(first + a.dilation * (a.kernel_size - 1) + 1,
+                           a.input_size + a.padding_high);
+    return at_least_0(steps(at_least_0(stop - first), a.dilation));
+}
+#endif
+
+// Windows that reach over a position; between dilated taps, without one on it.
+__device__ inline Range outputs_over(const Axis &a, index_t position) {
+    if (!a.stride) {
+        index_t first = position * a.output_size / a.input_size;
+        index_t stop = ((position + 1) * a.output_size + a.input_size - 1) / a.input_size;
+        return {first, stop - first};
+    }
+    index_t last = smaller((position + a.padding_low) / a.stride, a.output_size - 1);
+    index_t before = position + a.padding_low - a.dilation * (a.kernel_size - 1);
+    index_t first = before <= 0 ? 0 : (before + a.stride - 1) / a.stride;
+    return {first, at_least_0(last - first + 1)};
+}
+
+__device__ inline bool is_tap(const Axis &a, index_t output, index_t position) {
+    return a.dilation == 1 || !a.stride || (position - origin(a, output)) % a.dilation == 0;
+}
