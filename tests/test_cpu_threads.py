@@ -389,6 +389,7 @@ import numpy as np
 import pooltk
 x = np.random.default_rng(0).standard_normal((100, 300, 300))
 expected = pooltk.max_pool2d(x, 3, 1)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what a shell has put behind
 threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
     while True:

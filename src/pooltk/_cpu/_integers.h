@@ -9,7 +9,7 @@
 #define OF_T(name) JOIN(name, KIND)
 #define VECTOR OF_T(VECTOR_)
 
-#if defined(__GNUC__)
+#if defined(INTEGER_VECTORS)
 typedef T VECTOR __attribute__((vector_size(VECTOR_BYTES)));
 typedef T OF_T(unaligned_) __attribute__((vector_size(VECTOR_BYTES), aligned(1), may_alias));
 enum { OF_T(WIDTH_) = VECTOR_BYTES / sizeof(T) };
@@ -85,7 +85,7 @@ static ALWAYS_INLINE VECTOR OF_T(read_)(const T *p)
 {
     VECTOR half = OF_T(load_)(p), magnitude = half & INT16_MAX, sign = half >> 15;
     VECTOR infinity = magnitude - magnitude + HALF_INFINITY, nan = infinity < magnitude;
-#if !defined(__GNUC__)
+#if !defined(INTEGER_VECTORS)
     nan = -nan;
 #endif
     return (((magnitude ^ sign) - sign) & ~nan) | (nan & INT16_MAX);
@@ -102,7 +102,7 @@ static ALWAYS_INLINE void OF_T(write_)(T *dst, VECTOR value)
     OF_T(store_)(dst, ((value ^ sign) - sign) | (sign & INT16_MIN));
 }
 #elif defined(SUMS)
-#if defined(__GNUC__)
+#if defined(INTEGER_VECTORS)
 typedef S OF_T(narrow_) __attribute__((vector_size(VECTOR_BYTES / 2), aligned(1), may_alias));
 
 static ALWAYS_INLINE VECTOR OF_T(read_)(const S *p)

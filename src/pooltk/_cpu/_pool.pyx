@@ -10,10 +10,12 @@ How it works
 
     _windows.pxi   where windows begin and end
     _elements.pxi  dtypes: rows in and out of the type that is computed with
-    _rows.pxi      merging and reducing rows
+    _rows.pxi      merging and reducing rows, and what _small.h has to be told
     _tiles.pxi     max_pool and sum_pool: pool_tile <- merge_window_rows <- merge_taps
                                                     <- pool_row, reduce_window
     _winners.pxi   max_pool_indices, max_pool_backward: find_winners, scatter_block
+    _small.h       the commonest windows, rows to results: pool_small <- pool_small_tile
+    _small_winners.h  and their winners, of float32: find_small_winners
 
 What was rejected
     Visiting each window's taps (k * k loads an output); a running sum along the row (it loses

@@ -505,6 +505,13 @@ typedef struct {
 #define READ_AS_IT_IS
 #include "_small.h"
 
+/* GCC before 12 cannot shuffle vectors so; without them an integer is its own vector. */
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define INTEGER_VECTORS
+#endif
+#endif
+
 #if defined(__AVX2__)
 #define VECTOR_BYTES 32
 #define INSTRUCTION(name) _mm256_##name((__m256i)a, (__m256i)b)
@@ -534,7 +541,7 @@ typedef struct {
 #endif
 
 /* No compiler shifts 16-bit elements by a variable otherwise. */
-#if defined(SHIFTED_)
+#if defined(SHIFTED_) && defined(INTEGER_VECTORS)
 #define SHIFTED_16(a, by) ((VECTOR)SHIFTED_(sra_epi16, a, by))
 #define SHIFTED_32(a, by) ((VECTOR)SHIFTED_(sra_epi32, a, by))
 #else
