@@ -91,8 +91,9 @@ static ALWAYS_INLINE void winners_inside(
             winners.place = all_keys_float(first);
             winners = challenged(winners, odd_float(a, b), all_keys_float(first + 1));
             if (columns == 3)
+                /* not `even` from column 2 on, which would read a column too many */
                 winners = challenged(
-                    winners, even_float(load_float(at + 2), load_float(at + 2 + WIDTH_float)),
+                    winners, odd_float(load_float(at + 1), load_float(at + 1 + WIDTH_float)),
                     all_keys_float(first + 2));
             winners.value = sorted_float(winners.value);
             winners.place = plus_keys(sorted_keys(winners.place), ascending);
