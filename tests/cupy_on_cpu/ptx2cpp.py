@@ -86,7 +86,7 @@ INTEGER = {
     "uuu": "prmt",
 }
 INTEGER = {name: operands for operands, names in INTEGER.items() for name in names.split()}
-INTEGER_MODIFIERS = {"lo", "sync", "shiftamt"}
+INTEGER_MODIFIERS = {"lo", "sync", "shiftamt", "relu"}
 # Opcodes by the number of operands. The C++ function is fp_<opcode>.
 FLOAT = {
     1: "neg abs sqrt rcp rsqrt ex2 lg2 sin cos tanh",
@@ -656,7 +656,12 @@ def integer_arithmetic(f, ins):
     if len(ins.args) - 1 != len(kinds):
         raise ins.unsupported("number of operands")
     function = ins.name + ("_shift" if ins.has("shiftamt") else "")
-    return f.assign(ins.args[0], f"int_{function}({values})")
+    result = f"int_{function}({values})"
+    if ins.has("relu"):  # of sm_90 and later
+        if ins.name not in ("min", "max") or ins.type != "s32":
+            raise ins.unsupported("modifier .relu")
+        result = f"int_max({result}, int32_t(0))"
+    return f.assign(ins.args[0], result)
 
 
 @opcode("addc", "subc")

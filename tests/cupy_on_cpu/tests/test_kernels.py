@@ -48,7 +48,7 @@ def test_int32(kernels):
         for a, b in zip(x.tolist(), y.tolist(), strict=True)
     ]
     check(
-        elementwise(kernels, "int32_ops", [x, y], 12),
+        elementwise(kernels, "int32_ops", [x, y], 13),
         [
             x + y,
             x - y,
@@ -62,6 +62,7 @@ def test_int32(kernels):
             x << (y & 31),
             x >> (y & 31),
             counts,
+            np.maximum(np.minimum(x, y), 0),
         ],
     )
 
