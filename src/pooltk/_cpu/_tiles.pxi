@@ -775,7 +775,9 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
     w.columns = <int>width.kernel_size
     w.stride = <int>width.stride
     w.finish = AS_IT_IS
-    w.src_row = height.stride * job.src.stride[1]
+    w.src_row = 0  # of a single row of outputs; any stride is allowed for those
+    if height.output_size > 1:
+        w.src_row = height.stride * job.src.stride[1]
     w.dst_row = job.dst.stride[1]
     # Up to the end of the plane's last row, as rows lie one behind the other.
     src_end = job.src.item + address(
@@ -1005,7 +1007,7 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
         and width.kind == SLIDING and width.dilation == 1
         and width.kernel_size <= MOST_TAPS
         and (
-            width.stride == 1 or channels >= 8
+            width.stride == 1 or channels >= 8 and width.stride <= STRIP
             or channels == 1 and width.stride == 2 and 2 <= width.kernel_size <= 3
             or channels == 1 and width.stride == width.kernel_size == 4
         )
