@@ -220,6 +220,11 @@ cdef inline Py_ssize_t rows_count(const job_t* job, Py_ssize_t z, Py_ssize_t y) 
 
 # Rows of a window -----------------------------------------------------------------------------
 
+cdef inline Py_ssize_t tap_distance(const axis_t* axis, Py_ssize_t stride) noexcept nogil:
+    """Bytes from a tap to the next; 0 if none has a next one: the product may overflow."""
+    return axis.step * stride if axis.step < axis.input_size else 0
+
+
 cdef struct taps_t:
     # Taps of a window as a grid of rows, each of so many contiguous elements.
     Py_ssize_t count[3]
@@ -315,8 +320,8 @@ cdef void merge_window_rows(
     cdef bint full
     cdef taps_t taps
     taps.count[0] = tap_count(&job.window[0], tile.z)
-    taps.stride[0] = job.window[0].step * job.src.stride[0]
-    taps.stride[1] = height.step * job.src.stride[1]
+    taps.stride[0] = tap_distance(&job.window[0], job.src.stride[0])
+    taps.stride[1] = tap_distance(height, job.src.stride[1])
     taps.count[2] = 1
     taps.stride[2] = 0
     taps.depth = first_tap(&job.window[0], tile.z)
@@ -327,7 +332,9 @@ cdef void merge_window_rows(
     )
     # What a row of outputs reads and no earlier one has, one tile further on.
     fresh = min(height.kernel_size, height.stride) * n * sizeof(acc_t)
-    ahead = (tile.y_end - tile.y) * height.stride * job.src.stride[1]
+    ahead = 0
+    if height.output_size > 1:
+        ahead = (tile.y_end - tile.y) * height.stride * job.src.stride[1]
     if full:
         first_row = tile.src_offset + address(&job.src, taps.depth, 0, tile.column, tile.c)
     for y in range(tile.y, tile.y_end):
@@ -379,7 +386,7 @@ cdef void merge_wide_rows(const job_t* job, const tile_t* tile, acc_t* scratch) 
     cdef acc_t* row
     cdef taps_t taps
     taps.count[0] = tap_count(&job.window[0], tile.z)
-    taps.stride[0] = job.window[0].step * job.src.stride[0]
+    taps.stride[0] = tap_distance(&job.window[0], job.src.stride[0])
     taps.count[1] = taps.count[2] = 1
     taps.stride[1] = taps.stride[2] = 0
     taps.depth = first_tap(&job.window[0], tile.z)
@@ -579,9 +586,9 @@ cdef void reduce_windows(
     cdef taps_t taps
     taps.count[0] = tap_count(&job.window[0], tile.z)
     taps.count[1] = tap_count(&job.window[1], y)
-    taps.stride[0] = job.window[0].step * job.src.stride[0]
-    taps.stride[1] = job.window[1].step * job.src.stride[1]
-    taps.stride[2] = job.window[2].step * job.src.stride[2]
+    taps.stride[0] = tap_distance(&job.window[0], job.src.stride[0])
+    taps.stride[1] = tap_distance(&job.window[1], job.src.stride[1])
+    taps.stride[2] = tap_distance(&job.window[2], job.src.stride[2])
     taps.depth = first_tap(&job.window[0], tile.z)
     taps.height = first_tap(&job.window[1], y)
     taps.column = 0
