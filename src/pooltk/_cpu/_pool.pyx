@@ -209,6 +209,8 @@ cdef void read_axes(axis_t* axis, const Py_ssize_t[:, ::1] table):
         axis[i].padding = table[i, 6]
         axis[i].padding_high = table[i, 7]
         axis[i].step = table[i, 8]
+        if axis[i].kernel_size == 1:  # no tap has a next one, however far that were
+            axis[i].dilation = axis[i].step = 1
 
 
 def max_pool(Array src, Array dst, batch, windows):

@@ -545,7 +545,9 @@ cdef void pool_row_by_bins(
         elif channels == 1 and axis.step == 1:
             dst[0] = reduce_run(job.op, tap, count, identity)
         else:
-            reduce_taps(job.op, tap, axis.step * channels, count, channels, dst)
+            reduce_taps(
+                job.op, tap, axis.step * channels if count > 1 else 0, count, channels, dst
+            )
         dst += channels
 
 
