@@ -333,7 +333,7 @@ cdef void merge_window_rows(
     # What a row of outputs reads and no earlier one has, one tile further on.
     fresh = min(height.kernel_size, height.stride) * n * sizeof(acc_t)
     ahead = 0
-    if height.output_size > 1:
+    if height.stride < height.input_size:  # else the product may overflow
         ahead = (tile.y_end - tile.y) * height.stride * job.src.stride[1]
     if full:
         first_row = tile.src_offset + address(&job.src, taps.depth, 0, tile.column, tile.c)
@@ -784,8 +784,8 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
     w.columns = <int>width.kernel_size
     w.stride = <int>width.stride
     w.finish = AS_IT_IS
-    w.src_row = 0  # of a single row of outputs; any stride is allowed for those
-    if height.output_size > 1:
+    w.src_row = 0  # no second row of outputs has all its taps inside
+    if height.stride < height.input_size:
         w.src_row = height.stride * job.src.stride[1]
     w.dst_row = job.dst.stride[1]
     # Up to the end of the plane's last row, as rows lie one behind the other.
