@@ -963,17 +963,17 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     cdef bint rows_run_on, results_run_on
     # Wide bins that hardly overlap, and windows far apart: nothing but their taps is read.
     job.whole_windows = not (job.divide_first or job.find_winners) and (
-        (width.kind == SLIDING and width.stride >= 4 * extent(width) and width.stride > STRIP)
+        (width.kind == SLIDING and width.stride // 4 >= extent(width) and width.stride > STRIP)
         or width.kernel_size >= WIDE_BIN and (
             width.output_size == 1
-            or (width.kind == SLIDING and width.kernel_size < 2 * width.stride)
+            or (width.kind == SLIDING and width.kernel_size // 2 < width.stride)
             or (width.kind == ADAPTIVE and width.output_size <= width.input_size)
         )
     )
     # Padded rows are worth their scratch while windows are not far wider than the row or apart.
     job.regular = (
         width.kind == SLIDING and extent(width) <= 2 * width.input_size + STRIP
-        and width.stride <= 2 * extent(width) + STRIP
+        and (width.stride - STRIP + 1) // 2 <= extent(width)
     )
     job.spread = width.kind == TRANSPOSED and width.dilation == 1
     job.tile_c = min(channels, TILE)
@@ -999,7 +999,7 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     )
     job.wide_rows = (
         not job.whole_windows and height.kind == SLIDING and height.kernel_size > WIDE_ROWS
-        and height.kernel_size >= 4 * height.stride
+        and height.kernel_size // 4 >= height.stride
         and extent(height) <= 2 * height.input_size + STRIP
     )
 
