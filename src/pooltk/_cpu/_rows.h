@@ -371,93 +371,64 @@ static inline double scalar_max_double(double a, double b)
         }                                                                                         \
     }
 
-/* One value of a run of 16 to 63: LANES partial results, which the run's rest joins, then halves
- * of them until there are four. What is merged with what does not depend on the vectors' width. */
-#define LANES 16
+/* One value of a run of LANES to 5 * LANES - 1: LANES partial results, of which the run's rest joins
+ * the last, then half as many, written for RUNS runs in a row: to merge neighbours there, as windows
+ * of 2, takes a tenth of what one run's last 8 would take by themselves. What is merged with what
+ * does not depend on the vectors' width. */
+enum { LANES = 16, RUNS = 16 };
 #define VECTORS(T) (LANES / WIDTH_##T)
 
-#if defined(__AVX2__)
-static const int32_t lane_masks[2 * LANES] = {
-    -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
-#define MASK_FLOAT(n, i) \
-    _mm256_loadu_si256((const __m256i *)(lane_masks + LANES - (n) + 8 * (i)))
-#define MASK_DOUBLE(n, i) \
-    _mm256_cvtepi32_epi64(_mm_loadu_si128((const __m128i *)(lane_masks + LANES - (n) + 4 * (i))))
-#define join_float(OP, lanes, row, n)                                                             \
-    for (int i = 0; i < 2; i++) {                                                                 \
-        __m256i mask = MASK_FLOAT(n, i);                                                          \
-        lanes[i] = _mm256_blendv_ps(                                                              \
-            lanes[i], OP##_float(lanes[i], _mm256_maskload_ps((row) + 8 * i, mask)),              \
-            _mm256_castsi256_ps(mask));                                                           \
-    }
-#define join_double(OP, lanes, row, n)                                                            \
-    for (int i = 0; i < 4; i++) {                                                                 \
-        __m256i mask = MASK_DOUBLE(n, i);                                                         \
-        lanes[i] = _mm256_blendv_pd(                                                              \
-            lanes[i], OP##_double(lanes[i], _mm256_maskload_pd((row) + 4 * i, mask)),             \
-            _mm256_castsi256_pd(mask));                                                           \
-    }
-#else
-#define JOIN(OP, T, lanes, row, n)                                                                \
-    do {                                                                                          \
-        T joined[LANES];                                                                          \
-        for (int i = 0; i < VECTORS(T); i++)                                                      \
-            store_##T(joined + i * WIDTH_##T, lanes[i]);                                          \
-        for (ptrdiff_t i = 0; i < (n); i++)                                                       \
-            joined[i] = scalar_##OP##_##T(joined[i], (row)[i]);                                   \
-        for (int i = 0; i < VECTORS(T); i++)                                                      \
-            lanes[i] = load_##T(joined + i * WIDTH_##T);                                          \
-    } while (0);
-#define join_float(OP, lanes, row, n) JOIN(OP, float, lanes, row, n)
-#define join_double(OP, lanes, row, n) JOIN(OP, double, lanes, row, n)
-#endif
-
-#define DEFINE_RUN(OP, T)                                                                         \
-    static inline T OP##_run_##T(const T *row, ptrdiff_t n)                                       \
+#define DEFINE_RUNS(OP, T)                                                                        \
+    /* the 8 partial results of a run; up to `end` may be read, `mask` is of its last vector */   \
+    static ALWAYS_INLINE void OP##_lanes_##T(                                                     \
+        const T *row, ptrdiff_t n, const T *end, VECTOR_##T mask, T *dst)                         \
     {                                                                                             \
-        VECTOR_##T lanes[VECTORS(T)], more[VECTORS(T)];                                           \
-        T left[LANES];                                                                            \
+        VECTOR_##T lanes[VECTORS(T)];                                                             \
         ptrdiff_t rest = n % LANES;                                                               \
-        for (int i = 0; i < VECTORS(T); i++)                                                      \
-            lanes[i] = load_##T(row + i * WIDTH_##T);                                             \
-        if (n >= 2 * LANES)                                                                       \
-            for (int i = 0; i < VECTORS(T); i++)                                                  \
-                lanes[i] = OP##_##T(lanes[i], load_##T(row + LANES + i * WIDTH_##T));             \
-        if (n >= 3 * LANES) {                                                                     \
-            for (int i = 0; i < VECTORS(T); i++)                                                  \
-                more[i] = load_##T(row + 2 * LANES + i * WIDTH_##T);                              \
-            if (rest) {                                                                           \
-                join_##T(OP, more, row + n - rest, rest)                                          \
-            }                                                                                     \
-            for (int i = 0; i < VECTORS(T); i++)                                                  \
-                lanes[i] = OP##_##T(lanes[i], more[i]);                                           \
-        } else if (rest) {                                                                        \
-            join_##T(OP, lanes, row + n - rest, rest)                                             \
+        const T *last = row + n - rest - LANES;                                                   \
+        T padded[2 * LANES];                                                                      \
+        if (last + 2 * LANES > end) {                                                             \
+            memset(padded, 0, sizeof padded);                                                     \
+            last = memcpy(padded, last, (LANES + rest) * sizeof(T));                              \
         }                                                                                         \
-        for (int half = VECTORS(T) / 2; half > 0 && half * WIDTH_##T >= 4; half /= 2)             \
-            for (int i = 0; i < half; i++)                                                        \
-                lanes[i] = OP##_##T(lanes[i], lanes[i + half]);                                   \
-        for (int i = 0; i < VECTORS(T) && i * WIDTH_##T < 8; i++)                                 \
-            store_##T(left + i * WIDTH_##T, lanes[i]);                                            \
-        if (WIDTH_##T == 8)                                                                       \
-            for (int i = 0; i < 4; i++)                                                           \
-                left[i] = scalar_##OP##_##T(left[i], left[i + 4]);                                \
-        return scalar_##OP##_##T(scalar_##OP##_##T(left[0], left[2]),                             \
-                                 scalar_##OP##_##T(left[1], left[3]));                            \
+        for (int i = 0; i < VECTORS(T); i++) {                                                    \
+            ptrdiff_t j = i * WIDTH_##T;                                                          \
+            lanes[i] = load_##T(last + j);                                                        \
+            if (j < rest) {                                                                       \
+                VECTOR_##T joined = OP##_##T(lanes[i], load_##T(last + LANES + j));               \
+                lanes[i] = j + WIDTH_##T <= rest ? joined : choose_##T(mask, joined, lanes[i]);   \
+            }                                                                                     \
+            if (n >= 4 * LANES)                                                                   \
+                lanes[i] = OP##_##T(load_##T(row + 2 * LANES + j), lanes[i]);                     \
+            if (n >= 3 * LANES)                                                                   \
+                lanes[i] = OP##_##T(OP##_##T(load_##T(row + j), load_##T(row + LANES + j)),       \
+                                    lanes[i]);                                                    \
+            else if (n >= 2 * LANES)                                                              \
+                lanes[i] = OP##_##T(load_##T(row + j), lanes[i]);                                 \
+        }                                                                                         \
+        for (int i = 0; i < VECTORS(T) / 2; i++)                                                  \
+            store_##T(dst + i * WIDTH_##T, OP##_##T(lanes[i], lanes[i + VECTORS(T) / 2]));        \
     }                                                                                             \
-    /* the same for runs `step` elements apart */                                                 \
+    /* runs `step` elements apart */                                                              \
     static void OP##_runs_##T(const T *row, ptrdiff_t step, ptrdiff_t n, T *dst, ptrdiff_t count) \
     {                                                                                             \
-        for (ptrdiff_t i = 0; i < count; i++, row += step) {                                      \
-            prefetch((const char *)row + 4096, n * (ptrdiff_t)sizeof(T));                         \
-            dst[i] = OP##_run_##T(row, n);                                                        \
+        const T *end = row + (count - 1) * step + n;                                              \
+        T eighths[8 * RUNS], quarters[4 * RUNS], ones[WIDTH_##T];                                 \
+        VECTOR_##T mask;                                                                          \
+        memset(ones, 0, sizeof ones);                                                             \
+        memset(ones, 0xFF, n % WIDTH_##T * sizeof(T));                                            \
+        mask = load_##T(ones);                                                                    \
+        while (count > 0) {                                                                       \
+            ptrdiff_t runs = count < RUNS ? count : RUNS;                                         \
+            for (ptrdiff_t i = 0; i < runs; i++, row += step)                                     \
+                OP##_lanes_##T(row, n, end, mask, eighths + 8 * i);                               \
+            OP##_pairs_##T(eighths, quarters, 4 * runs);                                          \
+            OP##_pairs_##T(quarters, eighths, 2 * runs);                                          \
+            OP##_pairs_##T(eighths, dst, runs);                                                   \
+            dst += runs;                                                                          \
+            count -= runs;                                                                        \
         }                                                                                         \
     }
-
-DEFINE_RUN(max, float)
-DEFINE_RUN(sum, float)
-DEFINE_RUN(max, double)
-DEFINE_RUN(sum, double)
 
 DEFINE_SCALAR_WINNERS(float, int32_t)
 DEFINE_SCALAR_WINNERS(double, double)
@@ -468,6 +439,11 @@ DEFINE_ROWS(max, float)
 DEFINE_ROWS(sum, float)
 DEFINE_ROWS(max, double)
 DEFINE_ROWS(sum, double)
+
+DEFINE_RUNS(max, float)
+DEFINE_RUNS(sum, float)
+DEFINE_RUNS(max, double)
+DEFINE_RUNS(sum, double)
 
 /* How a result of _small.h leaves: a sum is multiplied by a reciprocal that is exact, or divided. */
 enum { AS_IT_IS, MULTIPLIED, DIVIDED, DIVIDED_EACH };

@@ -33,10 +33,6 @@ cdef extern from "_rows.h" nogil:
     void pool_small(kind_t kind, const small_windows* windows)
     void prefetch(const char* address, Py_ssize_t bytes)
     const int LANES  # partial results of a row that is reduced to one value
-    float max_run_float(const float* row, Py_ssize_t n)
-    float sum_run_float(const float* row, Py_ssize_t n)
-    double max_run_double(const double* row, Py_ssize_t n)
-    double sum_run_double(const double* row, Py_ssize_t n)
     void max_runs_float(
         const float* row, Py_ssize_t step, Py_ssize_t n, float* dst, Py_ssize_t count
     )
@@ -301,11 +297,10 @@ cdef acc_t reduce_run(int op, const acc_t* row, Py_ssize_t n, acc_t identity) no
     cdef Py_ssize_t vectors = 0, count
     if n < LANES:
         return reduce_short(op, row, n, identity)
-    if n < 4 * LANES:
-        if acc_t is float:
-            return max_run_float(row, n) if op == MAX else sum_run_float(row, n)
-        elif acc_t is double:
-            return max_run_double(row, n) if op == MAX else sum_run_double(row, n)
+    if n < 5 * LANES:
+        if acc_t is float or acc_t is double:
+            reduce_many_runs(op, row, 0, n, stack, 1, identity)
+            return stack[0]
     while n >= LANES:
         if n >= 4 * LANES:
             merge4(op, row, row + LANES, row + 2 * LANES, row + 3 * LANES, top, LANES)
@@ -344,14 +339,14 @@ cdef inline void reduce_many_runs(
     """Runs of n elements, `step` apart: the rows of global pooling."""
     cdef Py_ssize_t i
     if acc_t is float:
-        if LANES <= n < 4 * LANES:
+        if LANES <= n < 5 * LANES:
             if op == MAX:
                 max_runs_float(row, step, n, dst, count)
             else:
                 sum_runs_float(row, step, n, dst, count)
             return
     elif acc_t is double:
-        if LANES <= n < 4 * LANES:
+        if LANES <= n < 5 * LANES:
             if op == MAX:
                 max_runs_double(row, step, n, dst, count)
             else:

@@ -1036,6 +1036,7 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
         reach = min(extent(width), width.input_size)
         job.tile_x = max(columns - reach, reach) // width.stride + 1
     if job.whole_windows:
+        columns *= 8 if channels == 1 else 1  # what is reduced where it lies needs no scratch
         job.tile_x = max(1, columns // min(width.kernel_size, width.input_size))
     job.tile_x = min(job.tile_x, max(1, width.output_size))
     columns = most_columns(width, job.tile_x)
