@@ -226,50 +226,61 @@ cdef void slide(
     int op, const acc_t* src, acc_t* dst, acc_t* even, acc_t* odd,
     Py_ssize_t n, Py_ssize_t shift, Py_ssize_t width,
 ) noexcept nogil:
-    """dst[j] = src[j] op src[j + shift] op ..., `width` taps each, by doubling.
+    """dst[j] = src[j] op src[j + shift] op ..., `width` taps each.
 
-    Windows of 1, 2, 4, ... taps are built from each other, alternately in `even` and `odd`, each
-    of n + (width - 1) * shift elements. A maximum is two overlapping windows; a sum adds
-    up the windows that the binary digits of its width name, and so does a maximum of 5, which
-    _small.h finds like that: a NaN's payload depends on it.
+    Wider windows are merged from each other, alternately in `even` and `odd`, each of
+    n + (width - 1) * shift elements. A maximum is two of them that overlap.
     """
-    cdef Py_ssize_t done = 1, reach, covered = 0
-    cdef bint by_digits = op == SUM or width == 5
+    cdef Py_ssize_t taps = 1, reach = n + (width - 1) * shift
     cdef const acc_t* window = src
-    cdef const acc_t* partial = NULL
+    cdef const acc_t* rows[4]
     cdef acc_t* wider
-    if width == 1:
-        copy(src, dst, n)
+    if width <= 4:
+        for taps in range(width):
+            rows[taps] = src + taps * shift
+        merge_up_to_4(op, rows, width, dst, n)
         return
-    if width == 2:
-        merge2(op, src, src + shift, dst, n)
+    # _small.h finds a maximum of 5 by digits too: a NaN's payload depends on it.
+    if op == SUM or width == 5:
+        slide_by_digits(op, src, dst, even, odd, n, shift, width)
         return
-    if width == 3:
-        merge3(op, src, src + shift, src + 2 * shift, dst, n)
-        return
-    reach = n + (width - 1) * shift  # of `window`, whose taps number `done`
-    while True:
-        if by_digits and width & done:
-            if partial != NULL:
-                merge2(op, partial, window + covered * shift, dst, n)
-                partial = dst
-            elif window == src:
-                partial = src
-            elif 2 * done <= width:
-                copy(window, dst, n)
-                partial = dst
-            covered += done
-        if 2 * done > width:
-            break
-        reach -= done * shift
+    while 2 * taps < width:
+        reach -= taps * shift
         wider = odd if window == even else even
-        if 2 * done == width:
-            wider = dst
-        merge2(op, window, window + done * shift, wider, reach)
+        merge2(op, window, window + taps * shift, wider, reach)
         window = wider
-        done *= 2
-    if not by_digits and done < width:
-        merge2(op, window, window + (width - done) * shift, dst, n)
+        taps *= 2
+    merge2(op, window, window + (width - taps) * shift, dst, n)
+
+
+cdef void slide_by_digits(
+    int op, const acc_t* src, acc_t* dst, acc_t* even, acc_t* odd,
+    Py_ssize_t n, Py_ssize_t shift, Py_ssize_t width,
+) noexcept nogil:
+    """The same from windows of 1, 4, 16, ... taps that the digits of the width name."""
+    cdef Py_ssize_t taps = 1, reach = n + (width - 1) * shift, covered = 0, count = 0, i
+    cdef const acc_t* window = src
+    cdef const acc_t* rows[4]
+    cdef acc_t* wider
+    while True:
+        for i in range(width // taps % 4):
+            rows[count] = window + covered * shift
+            covered += taps
+            count += 1
+        if count > 1 or (count == 1 and rows[0] != src) or 4 * taps > width:
+            merge_up_to_4(op, rows, count, dst, n)
+            rows[0] = dst
+            count = 1
+        if 4 * taps > width:
+            return
+        reach -= 3 * taps * shift
+        wider = odd if window == even else even
+        merge4(
+            op, window, window + taps * shift, window + 2 * taps * shift,
+            window + 3 * taps * shift, wider, reach,
+        )
+        window = wider
+        taps *= 4
 
 
 cdef void every(

@@ -1,11 +1,11 @@
 # Work in tiles: windows over rows of a plane, then over columns of the merged rows.
 
 cdef enum:
-    STRIP = 64          # elements of a row that merge_wide_rows doubles at once
     CHUNK = 4096        # elements of a row that are loaded at once
     LONG_ROW = 24       # shorter rows are pooled together
     TILE = 2048         # elements of merged rows in a tile
-    WIDE_ROWS = 8       # windows of more rows, overlapping by three quarters, are doubled
+    WIDE_ROWS = 8       # windows of more rows, overlapping by three quarters, share merges of them
+    WIDE_TILE = 8192    # bytes of a merged row of such windows
     BLOCK = 32768       # gradients that are added up in scratch before they are stored
     WIDE_BIN = 32       # windows of more columns that hardly overlap are reduced where they lie
 
@@ -51,15 +51,17 @@ cdef struct job_t:
     bint small            # windows of few rows and columns, between direct rows
     bint regular          # windows slide along the row over padded scratch
     bint spread           # the inverse of strided windows: results are interleaved
-    bint wide_rows        # windows overlap so much along the height that doubling pays
+    bint wide_rows        # windows overlap so much along the height that they share merges
+    bint rows_at_once     # of a plane so small that all its rows make one long row
     bint whole_windows    # a window is reduced where it lies
     bint direct_rows      # rows of src are read where they are
     bint direct_dst       # rows of dst are written where they are
     Py_ssize_t tile_items, tile_y, tile_x, tile_c
+    Py_ssize_t chunk_y    # rows of outputs that are in scratch at once
     Py_ssize_t tiles[5]   # 1, and how many tiles the depth, height, width, channels have
     # scratch of a thread, in elements: where each part begins
     Py_ssize_t at_merged, at_even, at_odd, at_result, at_low, at_counts, at_levels, at_loaded
-    Py_ssize_t at_wide, row_size, wide_size, scratch_size
+    Py_ssize_t at_wide, at_rows, row_size, rows_size, scratch_size
 
 
 cdef struct tile_t:
@@ -69,6 +71,8 @@ cdef struct tile_t:
     Py_ssize_t z, y, y_end, x, x_end, c, channels
     Py_ssize_t column, columns         # of src that the tile's windows reach
     Py_ssize_t left, pitch             # padding before them; columns a merged row holds
+    Py_ssize_t top                     # of wide rows: where the tile's first window begins,
+    Py_ssize_t rows[2]                 # and how many rows from there have come, of each limb
 
 
 cdef inline Py_ssize_t batch_offset(
@@ -370,63 +374,186 @@ cdef void merge_window_rows(
         row += width
 
 
-cdef void merge_wide_rows(const job_t* job, const tile_t* tile, acc_t* scratch) noexcept nogil:
-    """The same for windows of many overlapping rows: doubling, on strips that fit the cache."""
-    cdef axis_t axis = job.window[1]
-    cdef acc_t identity = identity_of(job, scratch)
-    cdef acc_t* strip = scratch + job.at_wide
-    cdef acc_t* even = strip + job.wide_size
-    cdef acc_t* odd = even + job.wide_size
-    cdef acc_t* result = odd + job.wide_size
-    cdef Py_ssize_t channels = tile.channels, n, x, y, j, input_row, width
-    cdef Py_ssize_t outputs = tile.y_end - tile.y
-    cdef Py_ssize_t top = tile.y * axis.stride - axis.padding
-    cdef Py_ssize_t rows = (outputs - 1) * axis.stride + extent(&axis)
-    cdef Py_ssize_t strip_columns = max(1, STRIP // channels)
-    cdef acc_t* row
+# Windows of many overlapping rows: rows come one by one, and merges of them are kept.
+
+cdef inline Py_ssize_t kept_rows(const axis_t* axis, Py_ssize_t taps) noexcept nogil:
+    """How many of the latest windows of so many rows are needed yet."""
+    if 2 * taps <= axis.kernel_size:
+        return taps * axis.dilation + 1
+    return (axis.kernel_size - taps) * axis.dilation + 1
+
+
+cdef inline bint has_blocks(const job_t* job) noexcept nogil:
+    return job.op == MAX and job.window[1].dilation == 1
+
+
+cdef const acc_t* wide_row(
+    const job_t* job, const tile_t* tile, Py_ssize_t input_row, acc_t* scratch, acc_t* dst, bint fresh
+) noexcept nogil:
+    """A row of the input where it lies, or, if it has to be loaded or merged, where it is put."""
     cdef taps_t taps
+    cdef const char* src
     taps.count[0] = tap_count(&job.window[0], tile.z)
-    taps.stride[0] = tap_distance(&job.window[0], job.src.stride[0])
-    taps.count[1] = taps.count[2] = 1
-    taps.stride[1] = taps.stride[2] = 0
+    if taps.count[0] * tile.columns == 0 or not 0 <= input_row < job.window[1].input_size:
+        if fresh:
+            fill(dst, identity_of(job, scratch), tile.columns * tile.channels)
+        return dst
     taps.depth = first_tap(&job.window[0], tile.z)
-    taps.column = 0
-    x = 0
-    while x < tile.columns:
-        n = min(strip_columns, tile.columns - x)
-        width = n * channels
-        for y in range(rows):
-            input_row = top + y
-            row = strip + y * width
-            if taps.count[0] == 0 or input_row < 0 or input_row >= axis.input_size:
-                fill(row, identity, width)
-            else:
-                taps.height = input_row
-                taps.column = x
-                merge_taps(
-                    job, tile,
-                    tile.src_offset + address(
-                        &job.src, taps.depth, input_row, tile.column + x, tile.c
-                    ),
-                    &taps, scratch, row, n, channels,
+    src = tile.src_offset + address(&job.src, taps.depth, input_row, tile.column, tile.c)
+    if job.direct_rows and taps.count[0] == 1:
+        return <const acc_t*>src
+    if fresh:
+        taps.stride[0] = tap_distance(&job.window[0], job.src.stride[0])
+        taps.count[1] = taps.count[2] = 1
+        taps.stride[1] = taps.stride[2] = 0
+        taps.height = input_row
+        taps.column = 0
+        merge_taps(job, tile, src, &taps, scratch, dst, tile.columns, tile.channels)
+    return dst
+
+
+cdef void merge_blocks(
+    const job_t* job, tile_t* tile, Py_ssize_t end, acc_t* scratch, acc_t* dst
+) noexcept nogil:
+    """dst = the maxima of the kernel_size rows before `end`, in three merges however many they are.
+
+    Rows form blocks of kernel_size, and a window is the end of one and the beginning of the next:
+    the first from maxima backwards from the end of the block, which take the place of its rows, the
+    second from maxima of the rows so far (van Herk 1992, Gil and Werman 1993).
+    """
+    cdef Py_ssize_t n = tile.columns * tile.channels, size = job.row_size, slot = 0, j
+    cdef Py_ssize_t kernel_size = job.window[1].kernel_size
+    cdef acc_t* rows = scratch + job.at_rows
+    cdef acc_t* so_far = rows + kernel_size * size
+    cdef const acc_t* row
+    while tile.top + tile.rows[0] < end:
+        slot = tile.rows[0] % kernel_size
+        row = wide_row(job, tile, tile.top + tile.rows[0], scratch, rows + slot * size, True)
+        if slot == 0:
+            copy(row, so_far, n)
+        else:
+            merge2(MAX, so_far, row, so_far, n)
+        if slot == kernel_size - 1:
+            copy(row, rows + slot * size, n)
+            for j in range(slot - 1, -1, -1):
+                row = wide_row(
+                    job, tile, tile.top + tile.rows[0] - slot + j, scratch, rows + j * size, False
                 )
-        slide(
-            job.op, strip, result, even, odd,
-            ((outputs - 1) * axis.stride + 1) * width, axis.dilation * width, axis.kernel_size,
-        )
-        for y in range(outputs):
-            copy(
-                result + y * axis.stride * width,
-                scratch + job.at_merged + (y * tile.pitch + tile.left + x) * channels,
-                width,
+                merge2(MAX, row, rows + (j + 1) * size, rows + j * size, n)
+        tile.rows[0] += 1
+    if slot == kernel_size - 1:
+        copy(so_far, dst, n)
+    else:
+        merge2(MAX, rows + (slot + 1) * size, so_far, dst, n)
+
+
+cdef void merge_doubled(
+    const job_t* job, tile_t* tile, Py_ssize_t end, acc_t* scratch, acc_t* dst
+) noexcept nogil:
+    """dst = the rows of the window that reaches to `end`.
+
+    Windows of the latest 1, 2, 4, ... rows are kept, each merged from two, and those are merged
+    that the binary digits of kernel_size name.
+    """
+    cdef const axis_t* axis = &job.window[1]
+    cdef Py_ssize_t n = tile.columns * tile.channels, size = job.row_size
+    cdef Py_ssize_t taps, covered = 0, row, kept, count = 0, limb = tile.limb == HIGH
+    cdef acc_t* level
+    cdef acc_t* wider
+    cdef const acc_t* window
+    cdef const acc_t* rows[4]
+    while True:
+        level = scratch + job.at_rows + limb * job.rows_size
+        row = tile.rows[limb]
+        if tile.top + row == end:
+            break
+        kept = kept_rows(axis, 1)
+        window = wide_row(job, tile, tile.top + row, scratch, level + row % kept * size, True)
+        taps = 1
+        while 2 * taps <= axis.kernel_size and row >= (2 * taps - 1) * axis.dilation:
+            rows[0] = kept_row(job, tile, taps, row - taps * axis.dilation, scratch, level)
+            level += kept_rows(axis, taps) * size
+            taps *= 2
+            wider = level + row % kept_rows(axis, taps) * size
+            merge2(job.op, rows[0], window, wider, n)
+            window = wider
+        tile.rows[limb] += 1
+    taps = 1
+    while taps <= axis.kernel_size:
+        if axis.kernel_size & taps:
+            rows[count] = kept_row(
+                job, tile, taps, row - 1 - covered * axis.dilation, scratch, level
             )
-        x += n
-    for y in range(outputs):
-        row = scratch + job.at_merged + y * tile.pitch * channels
-        for j in range(tile.left * channels):
+            covered += taps
+            count += 1
+        if count == 4 or 2 * taps > axis.kernel_size:
+            merge_up_to_4(job.op, rows, count, dst, n)
+            rows[0] = dst
+            count = 1
+        level += kept_rows(axis, taps) * size
+        taps *= 2
+
+
+cdef inline const acc_t* kept_row(
+    const job_t* job, const tile_t* tile, Py_ssize_t taps, Py_ssize_t row, acc_t* scratch,
+    acc_t* level,
+) noexcept nogil:
+    """The window of `taps` rows that ends with this one, after it has been merged."""
+    level += row % kept_rows(&job.window[1], taps) * job.row_size
+    if taps == 1:
+        return wide_row(job, tile, tile.top + row, scratch, level, False)
+    return level
+
+
+cdef void merge_all_rows(const job_t* job, tile_t* tile, acc_t* scratch) noexcept nogil:
+    """A small plane's, as one long row."""
+    cdef const axis_t* axis = &job.window[1]
+    cdef Py_ssize_t pitch = tile.pitch * tile.channels, left = tile.left * tile.channels, y, behind
+    cdef Py_ssize_t outputs = tile.y_end - tile.y
+    cdef Py_ssize_t rows = (outputs - 1) * axis.stride + extent(axis), size = job.rows_size // 4
+    cdef acc_t identity = identity_of(job, scratch)
+    cdef acc_t* first = scratch + job.at_rows
+    cdef acc_t* merged = scratch + job.at_merged
+    cdef acc_t* row
+    cdef const acc_t* src
+    behind = left + tile.columns * tile.channels
+    for y in range(rows):
+        row = first + y * pitch
+        src = wide_row(job, tile, tile.top + y, scratch, row + left, True)
+        if src != row + left:
+            copy(src, row + left, behind - left)
+        fill(row, identity, left)
+        fill(row + behind, identity, pitch - behind)
+    slide(
+        job.op, first, merged if axis.stride == 1 else first + 3 * size, first + size,
+        first + 2 * size, ((outputs - 1) * axis.stride + 1) * pitch, axis.dilation * pitch,
+        axis.kernel_size,
+    )
+    if axis.stride > 1:
+        every(first + 3 * size, merged, outputs, axis.stride, pitch)
+
+
+cdef void merge_wide_rows(const job_t* job, tile_t* tile, acc_t* scratch) noexcept nogil:
+    """As merge_window_rows, for windows of many overlapping rows."""
+    cdef const axis_t* height = &job.window[1]
+    cdef acc_t identity = identity_of(job, scratch)
+    cdef Py_ssize_t y, j, end, begin = tile.left * tile.channels
+    cdef Py_ssize_t behind = begin + tile.columns * tile.channels
+    cdef acc_t* row = scratch + job.at_merged
+    if job.rows_at_once:
+        merge_all_rows(job, tile, scratch)
+        return
+    for y in range(tile.y, tile.y_end):
+        end = y * height.stride - height.padding + extent(height)
+        if has_blocks(job):
+            merge_blocks(job, tile, end, scratch, row + begin)
+        else:
+            merge_doubled(job, tile, end, scratch, row + begin)
+        for j in range(begin):
             row[j] = identity
-        for j in range((tile.left + tile.columns) * channels, tile.pitch * channels):
+        for j in range(behind, tile.pitch * tile.channels):
             row[j] = identity
+        row += tile.pitch * tile.channels
 
 
 # Columns of a window --------------------------------------------------------------------------
@@ -681,6 +808,8 @@ cdef void place_tile(const job_t* job, Py_ssize_t index, tile_t* tile) noexcept 
     tile.channels = min(job.tile_c, job.channels - tile.c)
     tile.y_end = min(tile.y + job.tile_y, job.window[1].output_size)
     tile.x_end = min(tile.x + job.tile_x, axis.output_size)
+    tile.top = tile.y * job.window[1].stride - job.window[1].padding
+    tile.rows[0] = tile.rows[1] = 0
     place_columns(job, tile)
 
 
@@ -707,7 +836,7 @@ cdef void place_columns(const job_t* job, tile_t* tile) noexcept nogil:
 
 
 cdef Py_ssize_t reduce_rows(
-    const job_t* job, const tile_t* tile, acc_t* scratch, acc_t* result
+    const job_t* job, tile_t* tile, acc_t* scratch, acc_t* result
 ) noexcept nogil:
     """Reduce every window of the tile, into dst's own rows if `result` is NULL.
 
@@ -847,15 +976,24 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
 
 cdef void pool_tile(const job_t* job, Py_ssize_t index, acc_t* scratch) noexcept nogil:
     cdef tile_t tile
+    cdef Py_ssize_t y_end
+    place_tile(job, index, &tile)
+    if job.small:
+        pool_small_tile(job, &tile, scratch)
+        return
+    y_end = tile.y_end
+    while tile.y < y_end:
+        tile.y_end = min(y_end, tile.y + job.chunk_y)
+        pool_chunk(job, &tile, scratch)
+        tile.y = tile.y_end
+
+
+cdef void pool_chunk(const job_t* job, tile_t* tile, acc_t* scratch) noexcept nogil:
     cdef acc_t* result = scratch + job.at_result
     cdef acc_t* counts = NULL
     cdef acc_t* row
     cdef char* dst
     cdef Py_ssize_t y, outputs, elements, pitch, dst_offset, divisor = 1
-    place_tile(job, index, &tile)
-    if job.small:
-        pool_small_tile(job, &tile, scratch)
-        return
     dst_offset = batch_offset(job, job.batch_stride[1], tile.item)
     outputs = tile.x_end - tile.x
     elements = outputs * tile.channels
@@ -864,9 +1002,9 @@ cdef void pool_tile(const job_t* job, Py_ssize_t index, acc_t* scratch) noexcept
     if acc_t is int64_t:
         if job.op == SUM and job.src.item == 8:
             tile.limb = LOW
-            reduce_rows(job, &tile, scratch, scratch + job.at_low)
+            reduce_rows(job, tile, scratch, scratch + job.at_low)
             tile.limb = HIGH
-    pitch = reduce_rows(job, &tile, scratch, result)
+    pitch = reduce_rows(job, tile, scratch, result)
     if job.op == SUM and not job.divisor_override and not job.divide_first:
         if counts_are_equal(&job.count[2], tile.x, tile.x_end, job.count_include_pad):
             divisor = max(1, window_count(&job.count[2], tile.x, job.count_include_pad))
@@ -879,7 +1017,7 @@ cdef void pool_tile(const job_t* job, Py_ssize_t index, acc_t* scratch) noexcept
         if job.op == SUM:
             if acc_t is int32_t or acc_t is int64_t:
                 store_quotients(
-                    job, &tile, row,
+                    job, tile, row,
                     scratch + job.at_low + y * pitch if tile.limb == HIGH else NULL,
                     counts,
                     job.divisor_override if job.divisor_override
@@ -959,11 +1097,11 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     """Choose how windows are reduced, and the tiles; lay out a thread's scratch."""
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]
-    cdef Py_ssize_t channels = job.channels, columns, reach, rows, total
+    cdef Py_ssize_t channels = job.channels, columns, reach, rows, taps, total, limbs
     cdef bint rows_run_on, results_run_on
     # Wide bins that hardly overlap, and windows far apart: nothing but their taps is read.
     job.whole_windows = not (job.divide_first or job.find_winners) and (
-        (width.kind == SLIDING and width.stride // 4 >= extent(width) and width.stride > STRIP)
+        (width.kind == SLIDING and width.stride // 4 >= extent(width) and width.stride > 64)
         or width.kernel_size >= WIDE_BIN and (
             width.output_size == 1
             or (width.kind == SLIDING and width.kernel_size // 2 < width.stride)
@@ -972,8 +1110,8 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     )
     # Padded rows are worth their scratch while windows are not far wider than the row or apart.
     job.regular = (
-        width.kind == SLIDING and extent(width) <= 2 * width.input_size + STRIP
-        and (width.stride - STRIP + 1) // 2 <= extent(width)
+        width.kind == SLIDING and extent(width) <= 2 * width.input_size + 64
+        and (width.stride - 63) // 2 <= extent(width)
     )
     job.spread = width.kind == TRANSPOSED and width.dilation == 1
     job.tile_c = min(channels, TILE)
@@ -998,9 +1136,10 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
         and (acc_t is float or acc_t is double or job.op == MAX)
     )
     job.wide_rows = (
-        not job.whole_windows and height.kind == SLIDING and height.kernel_size > WIDE_ROWS
+        not (job.whole_windows or job.find_winners)
+        and height.kind == SLIDING and height.kernel_size > WIDE_ROWS
         and height.kernel_size // 4 >= height.stride
-        and extent(height) <= 2 * height.input_size + STRIP
+        and extent(height) <= 2 * height.input_size + 64
     )
 
     job.small = (
@@ -1016,7 +1155,7 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
         and width.kind == SLIDING and width.dilation == 1
         and width.kernel_size <= MOST_TAPS
         and (
-            width.stride == 1 or channels >= 8 and width.stride <= STRIP
+            width.stride == 1 or channels >= 8 and width.stride <= 64
             or channels == 1 and width.stride == 2 and 2 <= width.kernel_size <= 3
             or channels == 1 and width.stride == width.kernel_size == 4
         )
@@ -1028,6 +1167,10 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
 
     # Columns of output, then rows, until the merged rows fill a tile.
     columns = max(1, TILE // job.tile_c)
+    limbs = 2 if job.src.item == 8 and job.op == SUM else 1
+    if job.wide_rows:
+        columns = WIDE_TILE // (limbs * job.tile_c * <Py_ssize_t>sizeof(acc_t))
+        columns = max(1, min(columns, TILE // job.tile_c))
     if width.kind == ADAPTIVE:
         job.tile_x = max(1, columns * width.output_size // max(width.input_size, width.output_size))
     elif width.kind == TRANSPOSED:
@@ -1039,6 +1182,8 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
         columns *= 8 if channels == 1 else 1  # what is reduced where it lies needs no scratch
         job.tile_x = max(1, columns // min(width.kernel_size, width.input_size))
     job.tile_x = min(job.tile_x, max(1, width.output_size))
+    if job.wide_rows:  # of equal width: each reads as much more than its outputs as a window is wide
+        job.tile_x = ceil_div(width.output_size, ceil_div(width.output_size, job.tile_x))
     columns = most_columns(width, job.tile_x)
     if job.regular:
         columns = ceil_div(columns, width.stride) * width.stride
@@ -1047,34 +1192,47 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     else:
         columns = min(columns, width.input_size)
     job.tile_y = max(1, TILE // (columns * job.tile_c))
-    if job.wide_rows:
-        job.tile_y = max(job.tile_y, extent(height) // height.stride)
     if job.whole_windows:
         job.tile_y = 1
         columns = CHUNK if channels == 1 else 1
-    job.tile_y = max(1, min(job.tile_y, height.output_size))
+    job.tile_y = job.chunk_y = max(1, min(job.tile_y, height.output_size))
     job.tile_items = 1
     job.tiles[1] = job.window[0].output_size
+    if job.wide_rows:  # the first window of a tile needs all its rows; but there must be tiles enough
+        job.tile_y = height.output_size
+        if job.items * job.tiles[1] * job.tile_x < 16 * width.output_size:
+            job.tile_y = max(job.chunk_y, min(job.tile_y, 4 * extent(height) // height.stride))
     job.tiles[2] = ceil_div(height.output_size, job.tile_y)
     job.tiles[3] = ceil_div(width.output_size, job.tile_x)
     job.tiles[4] = ceil_div(channels, job.tile_c)
 
     job.row_size = columns * job.tile_c
-    total = job.tile_y * max(columns, job.tile_x) * job.tile_c
+    total = job.chunk_y * max(columns, job.tile_x) * job.tile_c
     job.scratch_size = 0
     job.at_merged = reserve(job, total)
     job.at_even = reserve(job, total)
     job.at_odd = reserve(job, total)
     job.at_result = reserve(job, total)
-    job.at_low = reserve(job, total if job.src.item == 8 and job.op == SUM else 0)
+    job.at_low = reserve(job, total if limbs == 2 else 0)
     job.at_counts = reserve(job, max(columns, job.tile_x) * job.tile_c if job.op == SUM else 0)
     job.at_levels = reserve(job, tree_levels(job) * job.row_size)
     job.at_loaded = reserve(job, 0 if job.direct_rows else 4 * job.row_size)
-    job.wide_size = 0
-    if job.wide_rows:
-        rows = (job.tile_y - 1) * height.stride + extent(height)
-        job.wide_size = rows * max(1, STRIP // job.tile_c) * job.tile_c
-    job.at_wide = reserve(job, max(4 * job.wide_size, total))
+    job.at_wide = reserve(job, total)
+    job.rows_size = 0
+    rows = 0
+    if job.wide_rows and job.chunk_y == height.output_size:
+        rows = most_columns(height, job.chunk_y)
+    job.rows_at_once = 0 < rows * job.row_size <= 2 * TILE
+    if job.rows_at_once:
+        job.rows_size = 4 * rows * job.row_size
+    elif job.wide_rows and has_blocks(job):
+        job.rows_size = (height.kernel_size + 1) * job.row_size
+    elif job.wide_rows:
+        taps = 1
+        while taps <= height.kernel_size:
+            job.rows_size += kept_rows(height, taps) * job.row_size
+            taps *= 2
+    job.at_rows = reserve(job, limbs * job.rows_size)
 
 
 cdef Py_ssize_t reserve(job_t* job, Py_ssize_t elements) noexcept nogil:
