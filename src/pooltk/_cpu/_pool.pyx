@@ -13,6 +13,7 @@ How it works
     _rows.pxi      merging and reducing rows, and what _small.h has to be told
     _tiles.pxi     max_pool and sum_pool: pool_tile <- merge_window_rows <- merge_taps
                                                     <- pool_row, reduce_window
+    _planes.pxi    small planes, many at a time: pool_joined <- pool_planes
     _winners.pxi   max_pool_indices, max_pool_backward: find_winners, scatter_block
     _small.h       the commonest windows, rows to results: pool_small <- pool_small_tile
     _small_winners.h  and their winners, of float32: find_small_winners
@@ -50,6 +51,7 @@ include "_windows.pxi"
 include "_elements.pxi"
 include "_rows.pxi"
 include "_tiles.pxi"
+include "_planes.pxi"
 include "_winners.pxi"
 
 

@@ -371,40 +371,55 @@ static inline double scalar_max_double(double a, double b)
         }                                                                                         \
     }
 
-/* One value of a run of LANES to 5 * LANES - 1: LANES partial results, of which the run's rest joins
- * the last, then half as many, written for RUNS runs in a row: to merge neighbours there, as windows
- * of 2, takes a tenth of what one run's last 8 would take by themselves. What is merged with what
- * does not depend on the vectors' width. */
+/* One value of a run of at least LANES: blocks of so many are merged pairwise into one, of which the
+ * run's rest joins the last. Then half as many are written for RUNS runs in a row: to merge
+ * neighbours there, as windows of 2, takes a tenth of what one run's last 8 would take by themselves.
+ * What is merged with what does not depend on the vectors' width. */
 enum { LANES = 16, RUNS = 16 };
 #define VECTORS(T) (LANES / WIDTH_##T)
+#define FOR_VECTORS(T) for (int i = 0, j = 0; i < VECTORS(T); i++, j += WIDTH_##T)
+#define BLOCK_OF(T, k) load_##T(row + (k) * LANES + j)
 
 #define DEFINE_RUNS(OP, T)                                                                        \
     /* the 8 partial results of a run; up to `end` may be read, `mask` is of its last vector */   \
     static ALWAYS_INLINE void OP##_lanes_##T(                                                     \
         const T *row, ptrdiff_t n, const T *end, VECTOR_##T mask, T *dst)                         \
     {                                                                                             \
-        VECTOR_##T lanes[VECTORS(T)];                                                             \
-        ptrdiff_t rest = n % LANES;                                                               \
-        const T *last = row + n - rest - LANES;                                                   \
+        VECTOR_##T lanes[VECTORS(T)], tree[48][VECTORS(T)];                                       \
+        ptrdiff_t blocks = n / LANES - 1, rest = n % LANES, fours = 0, depth = 0;                 \
+        const T *last = row + blocks * LANES;                                                     \
         T padded[2 * LANES];                                                                      \
+        for (; blocks >= 4; blocks -= 4, row += 4 * LANES) {                                      \
+            FOR_VECTORS(T)                                                                        \
+                tree[depth][i] = OP##_##T(OP##_##T(BLOCK_OF(T, 0), BLOCK_OF(T, 1)),               \
+                                          OP##_##T(BLOCK_OF(T, 2), BLOCK_OF(T, 3)));              \
+            for (ptrdiff_t bit = 1; fours & bit; bit *= 2, depth--)                               \
+                FOR_VECTORS(T)                                                                    \
+                    tree[depth - 1][i] = OP##_##T(tree[depth - 1][i], tree[depth][i]);            \
+            fours++;                                                                              \
+            depth++;                                                                              \
+        }                                                                                         \
         if (last + 2 * LANES > end) {                                                             \
             memset(padded, 0, sizeof padded);                                                     \
             last = memcpy(padded, last, (LANES + rest) * sizeof(T));                              \
         }                                                                                         \
-        for (int i = 0; i < VECTORS(T); i++) {                                                    \
-            ptrdiff_t j = i * WIDTH_##T;                                                          \
+        FOR_VECTORS(T) {                                                                          \
             lanes[i] = load_##T(last + j);                                                        \
             if (j < rest) {                                                                       \
                 VECTOR_##T joined = OP##_##T(lanes[i], load_##T(last + LANES + j));               \
                 lanes[i] = j + WIDTH_##T <= rest ? joined : choose_##T(mask, joined, lanes[i]);   \
             }                                                                                     \
-            if (n >= 4 * LANES)                                                                   \
-                lanes[i] = OP##_##T(load_##T(row + 2 * LANES + j), lanes[i]);                     \
-            if (n >= 3 * LANES)                                                                   \
-                lanes[i] = OP##_##T(OP##_##T(load_##T(row + j), load_##T(row + LANES + j)),       \
-                                    lanes[i]);                                                    \
-            else if (n >= 2 * LANES)                                                              \
-                lanes[i] = OP##_##T(load_##T(row + j), lanes[i]);                                 \
+            if (blocks == 3)                                                                      \
+                lanes[i] = OP##_##T(BLOCK_OF(T, 2), lanes[i]);                                    \
+            if (blocks >= 2)                                                                      \
+                lanes[i] = OP##_##T(OP##_##T(BLOCK_OF(T, 0), BLOCK_OF(T, 1)), lanes[i]);          \
+            else if (blocks == 1)                                                                 \
+                lanes[i] = OP##_##T(BLOCK_OF(T, 0), lanes[i]);                                    \
+        }                                                                                         \
+        while (depth > 0) {                                                                       \
+            depth--;                                                                              \
+            FOR_VECTORS(T)                                                                        \
+                lanes[i] = OP##_##T(tree[depth][i], lanes[i]);                                    \
         }                                                                                         \
         for (int i = 0; i < VECTORS(T) / 2; i++)                                                  \
             store_##T(dst + i * WIDTH_##T, OP##_##T(lanes[i], lanes[i + VECTORS(T) / 2]));        \

@@ -301,6 +301,34 @@ cdef void every(
                 dst[j * run + i] = src[j * stride * run + i]
 
 
+cdef void merge_run(
+    int op, const acc_t* row, Py_ssize_t count, Py_ssize_t n, acc_t* dst, acc_t* even, acc_t* odd
+) noexcept nogil:
+    """dst = `count` runs of n elements, one behind the other, merged by fours; even and odd hold
+    a quarter of them each, and three more."""
+    cdef const acc_t* rows[4]
+    cdef acc_t* merged
+    cdef Py_ssize_t quarter, i
+    rows[0] = row
+    while count > 4:
+        quarter = count // 4
+        merged = odd if row == even else even
+        merge4(
+            op, row, row + quarter * n, row + 2 * quarter * n, row + 3 * quarter * n,
+            merged, quarter * n,
+        )
+        rows[0] = merged
+        count -= 3 * quarter
+        if quarter == 1:  # the others stay where they are
+            row += 3 * n
+            break
+        copy(row + 4 * quarter * n, merged + quarter * n, (count - quarter) * n)
+        row = merged
+    for i in range(1, count):
+        rows[i] = row + i * n
+    merge_up_to_4(op, rows, count, dst, n)
+
+
 cdef acc_t reduce_run(int op, const acc_t* row, Py_ssize_t n, acc_t identity) noexcept nogil:
     """One value from n contiguous ones: a balanced tree over vectors of LANES, then over lanes."""
     cdef acc_t stack[768]  # 48 levels of LANES
@@ -308,10 +336,9 @@ cdef acc_t reduce_run(int op, const acc_t* row, Py_ssize_t n, acc_t identity) no
     cdef Py_ssize_t vectors = 0, count
     if n < LANES:
         return reduce_short(op, row, n, identity)
-    if n < 5 * LANES:
-        if acc_t is float or acc_t is double:
-            reduce_many_runs(op, row, 0, n, stack, 1, identity)
-            return stack[0]
+    if acc_t is float or acc_t is double:
+        reduce_many_runs(op, row, 0, n, stack, 1, identity)
+        return stack[0]
     while n >= LANES:
         if n >= 4 * LANES:
             merge4(op, row, row + LANES, row + 2 * LANES, row + 3 * LANES, top, LANES)
@@ -350,14 +377,14 @@ cdef inline void reduce_many_runs(
     """Runs of n elements, `step` apart: the rows of global pooling."""
     cdef Py_ssize_t i
     if acc_t is float:
-        if LANES <= n < 5 * LANES:
+        if n >= LANES:
             if op == MAX:
                 max_runs_float(row, step, n, dst, count)
             else:
                 sum_runs_float(row, step, n, dst, count)
             return
     elif acc_t is double:
-        if LANES <= n < 5 * LANES:
+        if n >= LANES:
             if op == MAX:
                 max_runs_double(row, step, n, dst, count)
             else:

@@ -216,20 +216,35 @@ MERGE_TAPS(sum, OP_SUM, 4)
 MERGE_TAPS(sum, OP_SUM, 5)
 #endif
 
-/* Pairs of columns over 2 or 4 rows without padding: nothing goes through a padded row. */
-static ALWAYS_INLINE void OF_T(pool_pairs_)(int op, int taps, int finish, const small_windows *w)
+/* Pairs of columns over 2 or 4 rows without padding: nothing goes through a padded row. `following`
+ * results of rows to come may be written, as they will be again. */
+static ALWAYS_INLINE void OF_T(pool_pairs_)(
+    int op, int taps, int finish, const small_windows *w, ptrdiff_t following)
 {
     BY by = DIVISOR_OF(w);
     const char *src = w->src;
     char *dst = w->dst;
     ptrdiff_t last = w->outputs - WIDTH, y, j;
-    for (y = 0; y < w->rows; y++, src += w->src_row, dst += w->dst_row) {
+    for (y = 0; y < w->rows; y++, src += w->src_row, dst += w->dst_row, following -= w->outputs) {
         const S *row[4];
+        S rows[4][2 * WIDTH], results[WIDTH];
         for (int k = 0; k < taps; k++)
             row[k] = (const S *)(src + w->tap[k]);
 #define PAIRS(j)                                                                    \
     OF_T(finished_)(finish, OF_T(pairs_)(op, OF_T(merged_)(op, taps, row, 2 * (j)), \
                                          OF_T(merged_)(op, taps, row, 2 * (j) + WIDTH)), 0, by)
+        if (last < 0) {
+            S *place = last + following >= 0 ? (S *)dst : results;
+            if ((const char *)(row[taps - 1] + 2 * WIDTH) > w->src_end)
+                for (int k = 0; k < taps; k++) {
+                    memset(rows[k], 0, sizeof rows[k]);
+                    row[k] = memcpy(rows[k], row[k], 2 * w->outputs * sizeof(S));
+                }
+            OF_T(write_)(place, PAIRS(0));
+            if (place == results)
+                memcpy(dst, results, w->outputs * sizeof(S));
+            continue;
+        }
         for (j = 0; j < last; j += WIDTH) {
             for (int k = 0; k < taps; k++)
                 prefetch_line((const char *)(row[k] + 2 * j) + AHEAD);
@@ -263,13 +278,13 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
     /* results of rows to come, if they lie behind */
     ptrdiff_t following = w->dst_row == row ? (w->rows - 1) * w->outputs : 0;
     if (columns == 2 && stride == 2 && finish != DIVIDED_EACH && w->before == 0 &&
-        w->outputs >= WIDTH && 2 * w->outputs <= w->columns_inside) {
+        2 * w->outputs <= w->columns_inside) {
         if (w->taps == 2) {
-            OF_T(pool_pairs_)(op, 2, finish, w);
+            OF_T(pool_pairs_)(op, 2, finish, w, following);
             return;
         }
         if (w->taps == 4) {
-            OF_T(pool_pairs_)(op, 4, finish, w);
+            OF_T(pool_pairs_)(op, 4, finish, w, following);
             return;
         }
     }

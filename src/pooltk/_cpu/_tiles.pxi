@@ -262,15 +262,36 @@ cdef void merge_taps(
     cdef const char* tap
     cdef Py_ssize_t n = columns * channels
     cdef Py_ssize_t total = taps.count[0] * taps.count[1] * taps.count[2]
-    cdef Py_ssize_t z = 0, y = 0, x = 0, done = 0, count, leaves = 0, trees = 0, bit
+    cdef Py_ssize_t z = 0, y = 0, x = 0, done = 0, count, leaves = 0, trees = 0, bit, run
+    cdef bint whole_runs
     if total <= 4 and job.direct_rows and taps.count[1] == total:  # the common small windows
         for count in range(total):
             rows[count] = <const acc_t*>(src + count * taps.stride[1])
         merge_up_to_4(job.op, rows, total, dst, n)
         return
+    # Pixels that lie one behind the other are merged many at a time.
+    whole_runs = job.direct_rows and columns == 1 and taps.stride[2] == n * sizeof(acc_t)
+    run = max(4, TILE // n)
     while done < total:
         count = 0
-        while count < 4 and done < total:
+        top = dst if trees == 0 else levels + (trees - 1) * job.row_size
+        if whole_runs:
+            count = min(taps.count[2] - x, run)
+            tap = src + z * taps.stride[0] + y * taps.stride[1] + x * taps.stride[2]
+            prefetch(tap + count * taps.stride[2], count * taps.stride[2])  # most likely the next
+            merge_run(
+                job.op, <const acc_t*>tap, count, n, top,
+                scratch + job.at_even, scratch + job.at_odd,
+            )
+            done += count
+            x += count
+            if x == taps.count[2]:
+                x = 0
+                y += 1
+                if y == taps.count[1]:
+                    y = 0
+                    z += 1
+        while not whole_runs and count < 4 and done < total:
             tap = src + z * taps.stride[0] + y * taps.stride[1] + x * taps.stride[2]
             if job.direct_rows:
                 rows[count] = <const acc_t*>tap
@@ -290,8 +311,8 @@ cdef void merge_taps(
                 if y == taps.count[1]:
                     y = 0
                     z += 1
-        top = dst if trees == 0 else levels + (trees - 1) * job.row_size
-        merge_up_to_4(job.op, rows, count, top, n)
+        if not whole_runs:
+            merge_up_to_4(job.op, rows, count, top, n)
         trees += 1
         bit = 1
         while leaves & bit:  # a binary counter: two equal trees become one
@@ -388,7 +409,8 @@ cdef inline bint has_blocks(const job_t* job) noexcept nogil:
 
 
 cdef const acc_t* wide_row(
-    const job_t* job, const tile_t* tile, Py_ssize_t input_row, acc_t* scratch, acc_t* dst, bint fresh
+    const job_t* job, const tile_t* tile, Py_ssize_t input_row, acc_t* scratch, acc_t* dst,
+    bint fresh,
 ) noexcept nogil:
     """A row of the input where it lies, or, if it has to be loaded or merged, where it is put."""
     cdef taps_t taps
@@ -656,7 +678,7 @@ cdef void spread_row(
 
 
 cdef void pool_row_by_bins(
-    const job_t* job, const tile_t* tile, const acc_t* src, acc_t* dst
+    const job_t* job, const tile_t* tile, const acc_t* src, acc_t* dst, acc_t* scratch
 ) noexcept nogil:
     """Windows of any form, each reduced on its own; src begins at the tile's first column."""
     cdef axis_t axis = job.window[2]
@@ -671,10 +693,12 @@ cdef void pool_row_by_bins(
             fill(dst, identity, channels)
         elif channels == 1 and axis.step == 1:
             dst[0] = reduce_run(job.op, tap, count, identity)
-        else:
-            reduce_taps(
-                job.op, tap, axis.step * channels if count > 1 else 0, count, channels, dst
+        elif axis.step == 1 or count == 1:
+            merge_run(
+                job.op, tap, count, channels, dst, scratch + job.at_even, scratch + job.at_odd
             )
+        else:
+            reduce_taps(job.op, tap, axis.step * channels, count, channels, dst)
         dst += channels
 
 
@@ -808,8 +832,6 @@ cdef void place_tile(const job_t* job, Py_ssize_t index, tile_t* tile) noexcept 
     tile.channels = min(job.tile_c, job.channels - tile.c)
     tile.y_end = min(tile.y + job.tile_y, job.window[1].output_size)
     tile.x_end = min(tile.x + job.tile_x, axis.output_size)
-    tile.top = tile.y * job.window[1].stride - job.window[1].padding
-    tile.rows[0] = tile.rows[1] = 0
     place_columns(job, tile)
 
 
@@ -880,7 +902,7 @@ cdef Py_ssize_t reduce_rows(
         elif job.spread:
             spread_row(job, tile, merged + y * tile.pitch * tile.channels, row, scratch)
         else:
-            pool_row_by_bins(job, tile, merged + y * tile.pitch * tile.channels, row)
+            pool_row_by_bins(job, tile, merged + y * tile.pitch * tile.channels, row, scratch)
     return width
 
 
@@ -976,15 +998,22 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
 
 cdef void pool_tile(const job_t* job, Py_ssize_t index, acc_t* scratch) noexcept nogil:
     cdef tile_t tile
-    cdef Py_ssize_t y_end
     place_tile(job, index, &tile)
+    pool_rows(job, &tile, scratch)
+
+
+cdef void pool_rows(const job_t* job, tile_t* tile, acc_t* scratch) noexcept nogil:
+    cdef Py_ssize_t y_end = tile.y_end
+    tile.limb = WHOLE
+    tile.top = tile.y * job.window[1].stride - job.window[1].padding
+    tile.rows[0] = tile.rows[1] = 0
+    place_columns(job, tile)
     if job.small:
-        pool_small_tile(job, &tile, scratch)
+        pool_small_tile(job, tile, scratch)
         return
-    y_end = tile.y_end
     while tile.y < y_end:
         tile.y_end = min(y_end, tile.y + job.chunk_y)
-        pool_chunk(job, &tile, scratch)
+        pool_chunk(job, tile, scratch)
         tile.y = tile.y_end
 
 
@@ -1182,7 +1211,7 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
         columns *= 8 if channels == 1 else 1  # what is reduced where it lies needs no scratch
         job.tile_x = max(1, columns // min(width.kernel_size, width.input_size))
     job.tile_x = min(job.tile_x, max(1, width.output_size))
-    if job.wide_rows:  # of equal width: each reads as much more than its outputs as a window is wide
+    if job.wide_rows:  # of equal width: each reads a window's width more than it has outputs
         job.tile_x = ceil_div(width.output_size, ceil_div(width.output_size, job.tile_x))
     columns = most_columns(width, job.tile_x)
     if job.regular:
@@ -1194,11 +1223,11 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     job.tile_y = max(1, TILE // (columns * job.tile_c))
     if job.whole_windows:
         job.tile_y = 1
-        columns = CHUNK if channels == 1 else 1
+        columns = CHUNK if channels == 1 else max(1, TILE // job.tile_c)
     job.tile_y = job.chunk_y = max(1, min(job.tile_y, height.output_size))
     job.tile_items = 1
     job.tiles[1] = job.window[0].output_size
-    if job.wide_rows:  # the first window of a tile needs all its rows; but there must be tiles enough
+    if job.wide_rows:  # a tile's first window needs all its rows, but there must be tiles enough
         job.tile_y = height.output_size
         if job.items * job.tiles[1] * job.tile_x < 16 * width.output_size:
             job.tile_y = max(job.chunk_y, min(job.tile_y, 4 * extent(height) // height.stride))
@@ -1259,6 +1288,8 @@ cdef int pool_tiles(job_t* job, const acc_t* _, int num_threads) except -1:
     cdef Py_ssize_t total, index
     cdef acc_t* scratch
     plan(job, _)
+    if planes_may_join(job, _):
+        return pool_joined(job, _, num_threads)
     if job.small and job.tiles[1] * job.tiles[2] * job.tiles[3] == 1:
         # What is the same for all planes is done once for as many as make a tile.
         job.tile_items = max(1, min(
