@@ -8,7 +8,7 @@ changes with the script, which a link below the figure shows.
 import os
 import runpy
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import matplotlib
 from docutils import nodes
@@ -45,7 +45,7 @@ def style(ink: str, faint: str) -> dict[str, Any]:
 
 class Drawn(SphinxDirective):
     required_arguments = 1
-    option_spec = {"alt": directives.unchanged_required}  # noqa: RUF012: docutils has it so
+    option_spec: ClassVar = {"alt": directives.unchanged_required}
     has_content = True
 
     def run(self) -> list[nodes.Node]:

@@ -14,9 +14,10 @@ from typing import Any
 
 from docutils import nodes
 from docutils.statemachine import StringList
-from pooltk import _support
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+
+from pooltk import _support
 
 OURS = "pooltk"
 
@@ -71,6 +72,7 @@ def averages() -> Iterator[str]:
 
 def facts(contest: dict[str, Any]) -> Iterator[str]:
     for name, fact in contest["facts"].items():
+        fact = fact.partition("; array libraries")[0]  # what show_config says goes on
         yield f"- {name}: `{fact}`" if len(fact) > 40 else f"- {name}: {fact}"
     yield from (f"- {name}: was not there" for name in contest["absent"])
 

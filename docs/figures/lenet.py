@@ -20,10 +20,9 @@ def draw(figure):
     for ax in axes.ravel():
         ax.set_axis_off()
     axes[0, 1].imshow(digit, cmap="gray")
-    axes[0, 1].set_title("input, 32 × 32")
+    axes[0, 1].set_title("input")
     for i, name in enumerate(FILTERS):
         axes[1, i].imshow(maps[i], cmap="gray", vmin=-1, vmax=1)
-        axes[1, i].set_title(name)
+        axes[1, i].set_title(f"C1: {name}")
         axes[2, i].imshow(pooled[i], cmap="gray", vmin=-1, vmax=1)
-    axes[1, 1].text(0.5, 1.45, "C1, 28 × 28", ha="center", transform=axes[1, 1].transAxes)
-    axes[2, 1].set_title("S2, 14 × 14")
+        axes[2, i].set_title("S2")

@@ -1,4 +1,4 @@
-"""Windows along an axis: what does not fit, ceil mode, padding on two sides and on one, dilation."""
+"""Windows along an axis: what does not fit, ceil mode, padding, dilation."""
 
 from matplotlib.patches import Rectangle
 
@@ -10,7 +10,7 @@ CASES = [
     ("stride=2", {"stride": 2}, (0, 0)),
     ("stride=2, ceil_mode=True", {"stride": 2, "ceil_mode": True}, (0, 0)),
     ("stride=2, padding=1", {"stride": 2, "padding": 1}, (1, 1)),
-    ("stride=2, padding=((0, 1),)", {"stride": 2, "padding": ((0, 1),)}, (0, 1)),
+    ("stride=2, padding=((2, 0),)", {"stride": 2, "padding": ((2, 0),)}, (2, 0)),
     ('stride=2, padding="same"', {"stride": 2, "padding": "same"}, (0, 1)),
     ("stride=1, dilation=2", {"stride": 1, "dilation": 2}, (0, 0)),
 ]
@@ -36,5 +36,5 @@ def draw(figure):
             taps = [start + j * dilation + 0.5 for j in range(K)]
             ax.plot(taps, [y] * K, "o", color="C1", markersize=5)
         ax.set_title(f"{title}: {windows} windows", loc="left", family="monospace", fontsize=10)
-        ax.set(xlim=(-1.1, N + 1.1), ylim=(-1.4, 0.9))
+        ax.set(xlim=(-2.1, N + 1.1), ylim=(-1.4, 0.9))
         ax.set_axis_off()

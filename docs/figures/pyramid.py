@@ -12,7 +12,7 @@ def draw(figure):
     level = load_sample_image("china.jpg")
     ax = figure.subplots()
     left, gap = 0, 12
-    height, width, _ = level.shape
+    height = len(level)
     for _ in range(4):
         rows, columns, _ = level.shape
         # One pixel of each level is drawn as large as one of the photo.

@@ -19,13 +19,13 @@ def draw_stack(ax):
         first = seen.offset + OUTPUT * seen.stride
         count = N // cell.stride
         y = -depth
-        for i in range(min(first, 0), count):
+        for i in range(count):
             # A cell is drawn in the middle of what it sees of the input.
             middle = cell.offset + i * cell.stride + cell.size / 2
-            inside, is_seen = i >= 0, first <= i < first + seen.size
+            is_seen = first <= i < first + seen.size
             box = (middle - 0.42, y), 0.84, 0.6
-            ax.add_patch(Rectangle(*box, color="C1", alpha=0.6 if is_seen and inside else 0, lw=0))
-            ax.add_patch(Rectangle(*box, fill=False, lw=1, ls="-" if inside else (0, (2, 2))))
+            ax.add_patch(Rectangle(*box, color="C1", alpha=0.6 if is_seen else 0, lw=0))
+            ax.add_patch(Rectangle(*box, fill=False, lw=1))
         ax.text(N + 0.5, y + 0.3, NAMES[depth], va="center")
     ax.set(xlim=(-3, N + 7), ylim=(-len(LAYERS) - 0.2, 1))
     ax.set_axis_off()
@@ -41,7 +41,8 @@ def draw_growth(ax):
     for depth, kind in enumerate(VGG16, 1):
         if kind == "pool":
             ax.axvline(depth, linewidth=1, linestyle=":", color="C1")
-    ax.set(xlabel="layer of VGG16 (dotted: pooling)", ylabel="pixels seen", ylim=(0, None))
+    ax.set(xlabel="layer of VGG16 (dotted: pooling)", ylabel="pixels seen")
+    ax.set(xticks=depths[::3], ylim=(0, None))
     ax.legend()
     ax.grid(axis="y")
 

@@ -1,0 +1,82 @@
+"""What the documentation's build refuses, and that its reference is complete."""
+
+import re
+import runpy
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import pooltk
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+@pytest.fixture(autouse=True)
+def import_from_docs(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS)
+
+
+@pytest.mark.parametrize(
+    ("package", "installed", "named"),
+    [("furo", None, "furo"), ("sphinx", "1.0", "sphinx>=8"), ("matplotlib", None, "matplotlib")],
+)
+def test_a_missing_package_is_named(monkeypatch, package, installed, named):
+    def version(name):
+        if name != package:
+            return "1000"
+        if installed is None:
+            raise metadata.PackageNotFoundError(name)
+        return installed
+
+    monkeypatch.setattr(metadata, "version", version)
+    build = runpy.run_path(str(DOCS / "build.py"))
+    with pytest.raises(SystemExit) as stopped:
+        build["main"]()
+    assert stopped.value.code == f'The documentation needs {named}: pip install ".[docs]"'
+
+
+@pytest.mark.parametrize(
+    ("html", "complaint"),
+    [
+        ('<a href="nowhere.html">', "no such file: nowhere.html"),
+        ('<a href="other.html#nowhere">', "no such place: other.html#nowhere"),
+        ('<a href="#nowhere">', "no such place: #nowhere"),
+        ('<img src="https://example.org/a.png">', "loads https://example.org/a.png"),
+        ('<script src="https://example.org/a.js">', "loads https://example.org/a.js"),
+        ('<link rel="stylesheet" href="https://example.org/a.css">', "loads https://example.org"),
+        ('<p style="background: url(https://example.org/a.png)">', "loads https://example.org"),
+    ],
+)
+def test_a_page_with_a_fault(tmp_path, html, complaint):
+    from check_site import complaints
+
+    (tmp_path / "other.html").write_text('<p id="here">')
+    page = tmp_path / "page.html"
+    page.write_text('<a href="other.html#here"><a href="https://example.org"><img src="data:,">')
+    assert not list(complaints(tmp_path))
+    page.write_text(html)
+    assert [text for text in complaints(tmp_path) if complaint in text]
+
+
+def test_a_style_with_a_fault(tmp_path):
+    from check_site import complaints
+
+    (tmp_path / "page.html").touch()
+    style = tmp_path / "style.css"
+    style.write_text("a { background: url(data:,) } b { background: url('a.png') }")
+    assert not list(complaints(tmp_path))
+    style.write_text('@import "https://example.org/a"; @font-face { src: url(//example.org/b) }')
+    assert len(list(complaints(tmp_path))) == 2
+
+
+def test_no_pages_at_all(tmp_path):
+    from check_site import complaints
+
+    assert list(complaints(tmp_path))
+
+
+def test_every_public_name_is_in_the_reference():
+    pages = "".join(path.read_text() for path in (DOCS / "reference").glob("*.md"))
+    documented = re.findall(r"^\.\. auto(?:function|class):: (\w+)$", pages, re.MULTILINE)
+    assert sorted(documented) == sorted({*pooltk.__all__} - {"__version__"})
