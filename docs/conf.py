@@ -35,6 +35,7 @@ numpydoc_show_class_members = False
 html_math_renderer = "mathml"
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"
 html_title = "pooltk"
 html_static_path = ["_static"]
 html_css_files = ["pooltk.css"]
