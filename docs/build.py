@@ -12,7 +12,11 @@ from importlib import metadata
 from pathlib import Path
 
 from check_site import complaints
-from packaging.requirements import Requirement
+
+try:
+    from packaging.requirements import Requirement
+except ImportError:
+    sys.exit('The documentation needs packaging: pip install ".[docs]"')
 
 DOCS = Path(__file__).parent
 BUILD = DOCS / "_build"
