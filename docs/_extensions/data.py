@@ -14,9 +14,11 @@ from pooltk import _support
 OURS = "pooltk"
 
 
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Yield the lines of a table whose first column is text and whose others are not."""
-    aligned = ["---", *["---:"] * (len(header) - 1)]
+def markdown_table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], align: str = "---:"
+) -> Iterator[str]:
+    """Yield the lines of a table; all columns but the first are aligned to the right."""
+    aligned = ["---", *[align] * (len(header) - 1)]
     for cells in (header, aligned, *rows):
         yield f"| {' | '.join(cells)} |"
     yield ""
@@ -35,7 +37,7 @@ def backends_of(operation: str, dtype: str) -> str:
 def operations() -> Iterator[str]:
     header = ["dtype", *(f"`{operation}`" for operation in _support.OPERATIONS)]
     rows = ([f"`{d}`", *(backends_of(o, d) for o in _support.OPERATIONS)] for d in _support.REAL)
-    return markdown_table(header, rows)
+    return markdown_table(header, rows, align=":---:")
 
 
 def libraries() -> Iterator[str]:
@@ -43,7 +45,9 @@ def libraries() -> Iterator[str]:
     for name, (backend, dtypes) in _support.LIBRARIES.items():
         absent = [f"`{dtype}`" for dtype in _support.REAL if dtype not in dtypes]
         rows.append([name.replace("_", "-"), f"`{backend}`", ", ".join(absent) or "–"])
-    return markdown_table(["arrays of", "are pooled by", "dtypes that it has not"], rows)
+    return markdown_table(
+        ["arrays of", "are pooled by", "dtypes that it has not"], rows, align="---"
+    )
 
 
 def averages() -> Iterator[str]:
@@ -56,7 +60,7 @@ def averages() -> Iterator[str]:
         first, _, others = result.partition(", ")
         names = ", ".join(f"`{dtype}`" for dtype in _support.REAL if results[dtype] == result)
         rows.append([names, first, others])
-    return markdown_table(["average of", "is", "or, asked for by `dtype`"], rows)
+    return markdown_table(["average of", "is", "or, asked for by `dtype`"], rows, align="---")
 
 
 # --- the contest -------------------------------------------------------------------------------
