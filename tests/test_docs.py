@@ -17,6 +17,8 @@ from pooltk import _support
 
 DOCS = Path(__file__).parents[1] / "docs"
 
+pytestmark = pytest.mark.skipif(not DOCS.exists(), reason="the documentation is not here")
+
 
 @pytest.fixture(autouse=True)
 def import_from_docs(monkeypatch):
