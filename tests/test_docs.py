@@ -1,0 +1,133 @@
+"""What the documentation's build refuses, and that its reference is complete."""
+
+import re
+import runpy
+from importlib import metadata
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from contest.cases import CASES
+from contest.report import Report
+from contest.run import Entry, Result
+from contest.timing import Timing
+
+import pooltk
+from pooltk import _support
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+pytestmark = pytest.mark.skipif(not DOCS.exists(), reason="the documentation is not here")
+
+
+@pytest.fixture(autouse=True)
+def import_from_docs(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS)
+
+
+@pytest.mark.parametrize(
+    ("package", "installed", "named"),
+    [("furo", None, "furo"), ("sphinx", "1.0", "sphinx>=8"), ("matplotlib", None, "matplotlib")],
+)
+def test_a_missing_package_is_named(monkeypatch, package, installed, named):
+    def version(name):
+        if name != package:
+            return "1000"
+        if installed is None:
+            raise metadata.PackageNotFoundError(name)
+        return installed
+
+    monkeypatch.setattr(metadata, "version", version)
+    build = runpy.run_path(str(DOCS / "build.py"))
+    with pytest.raises(SystemExit) as stopped:
+        build["check_packages"]()
+    assert stopped.value.code == f'The documentation needs {named}: pip install ".[docs]"'
+
+
+@pytest.mark.parametrize(
+    ("html", "complaint"),
+    [
+        ('<a href="nowhere.html">', "no such file: nowhere.html"),
+        ('<a href="other.html#nowhere">', "no such place: other.html#nowhere"),
+        ('<a href="#nowhere">', "no such place: #nowhere"),
+        ('<img src="https://example.org/a.png">', "loads https://example.org/a.png"),
+        ('<script src="https://example.org/a.js">', "loads https://example.org/a.js"),
+        ('<link rel="stylesheet" href="https://example.org/a.css">', "loads https://example.org"),
+        ('<p style="background: url(https://example.org/a.png)">', "loads https://example.org"),
+    ],
+)
+def test_a_page_with_a_fault(tmp_path, html, complaint):
+    from check_site import complaints
+
+    (tmp_path / "other.html").write_text('<p id="here">')
+    page = tmp_path / "page.html"
+    page.write_text('<a href="other.html#here"><a href="https://example.org"><img src="data:,">')
+    assert not list(complaints(tmp_path))
+    page.write_text(html)
+    assert [text for text in complaints(tmp_path) if complaint in text]
+
+
+def test_a_style_with_a_fault(tmp_path):
+    from check_site import complaints
+
+    (tmp_path / "page.html").touch()
+    style = tmp_path / "style.css"
+    style.write_text("a { background: url(data:,) } b { background: url('a.png') }")
+    assert not list(complaints(tmp_path))
+    style.write_text('@import "https://example.org/a"; @font-face { src: url(//example.org/b) }')
+    assert len(list(complaints(tmp_path))) == 2
+
+
+def test_no_pages_at_all(tmp_path):
+    from check_site import complaints
+
+    assert list(complaints(tmp_path))
+
+
+def test_every_public_name_is_in_the_reference():
+    pages = "".join(path.read_text() for path in (DOCS / "reference").glob("*.md"))
+    documented = re.findall(r"^\.\. auto(?:function|class):: (\w+)$", pages, re.MULTILINE)
+    assert sorted(documented) == sorted({*pooltk.__all__} - {"__version__"})
+
+
+@pytest.fixture
+def contest():
+    """What the contest writes of two cases: one that pooltk wins by three, one that it loses."""
+    present = [
+        SimpleNamespace(name=name, ours=not rival, rival=rival, distribution=name, version="1")
+        for name, rival in (("pooltk", False), ("peer", True))
+    ]
+    report = Report(present, ["missing"], None)
+    for case, milliseconds in zip(CASES, (1, 6), strict=False):
+        times = {"pooltk": milliseconds / 1000, "peer": 0.003}
+        entries = {name: Entry(timing=Timing(1, [time])) for name, time in times.items()}
+        report.results.append(Result(case, 2, 1 << 20, 1 << 18, entries))
+    return report.as_json()
+
+
+def test_what_the_contest_says(contest):
+    from _extensions.data import behind, facts, summary, tables
+
+    won, lost = CASES[:2]
+    assert won.group == lost.group
+    assert "- missing: was not there" in facts(contest)
+    assert f"| {won.group} | 2 | 1 of 2 | 1.22 | 0.50 |" in summary(contest)
+    assert f"| {lost.name} | 2 | 6 | peer 3 | 0.50 |" in behind(contest)
+    assert f"| {won.name} |" not in "".join(behind(contest))
+    assert f"## {won.group}" in tables(contest)
+    assert f"| {won.name.removeprefix(won.group).strip()} | 2 | 1 | 3 | 3.00 |" in tables(contest)
+
+
+def test_nothing_is_behind(contest):
+    from _extensions.data import behind
+
+    contest["results"] = contest["results"][:1]
+    assert list(behind(contest)) == ["In no case."]
+
+
+def test_the_table_of_dtypes(monkeypatch):
+    from _extensions.data import operations
+
+    some = {"cpu": ("float32", "bool"), "cuda": ("float32",)}
+    monkeypatch.setattr(_support, "OPERATIONS", {"max_pool": some})
+    assert {"| `float32` | ✓ |", "| `bool` | cpu |", "| `int8` | – |"} <= set(operations())
