@@ -1,7 +1,7 @@
 """Launch geometry, in plain Python: which kernel, compiled how, for how many threads, over what.
 
 Nothing here knows CuPy, so that all of it can be tested on any machine. `plan` sees the arrays of
-a call as the CPU's kernels do (`_cpu._views`), as batch axes and (depth, height, width, channels),
+a call as the CPU's kernels do (`_views`), as batch axes and (depth, height, width, channels),
 and divides the result into groups, each of which is the work of one thread or one team:
 
 - some windows in a row, where windows are small and rows aligned, so that rows come in loads of 16
@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import numpy
 
-from .._cpu._views import views
 from .._geometry import Axis, extent
+from .._views import views
 
 BLOCK = 256  # threads
 WIDEST = 16  # bytes, of a load or store
