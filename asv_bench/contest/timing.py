@@ -72,7 +72,7 @@ def measure(
 ) -> dict[str, Timing]:
     """Measure the calls in turn, every other round backwards.
 
-    What calls leave running is at its end when `wait` returns, which comes once a turn.
+    What calls leave running has ended when `wait` returns; under the clock it comes once a turn.
     """
     timings = {name: _first_look(call, wait) for name, call in calls.items()}
     waiting = [name for name in calls if not timings[name].done(budget)]
@@ -119,9 +119,8 @@ def _turn(call: Call, timing: Timing, wait: Call) -> None:
     _wait_for_quiet()
     start = perf_counter()
     if not timing.seconds or timing.seconds[-1] < SLOW_SECONDS:
-        call()
+        _seconds(call, 1, wait)
         while perf_counter() - start < WARM_SECONDS:
-            call()
-        wait()
+            _seconds(call, 1, wait)
     timing.seconds.append(_seconds(call, timing.repeats, wait) / timing.repeats)
     timing.spent += perf_counter() - start
