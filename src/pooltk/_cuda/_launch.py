@@ -106,9 +106,11 @@ def plan(
         0 < axis.stride <= _KNOWN and axis.kernel_size <= _KNOWN and axis.dilation == 1
         for axis in seen.axes
     )
-    # More than so many sums, or winners of windows that each have some, don't fit in registers.
+    # More than so many sums, and winners of the windows over them, don't fit in registers.
     seeks = "SEARCH" in macros
-    most = 4 if seeks else 16 if kernel == "max_pool" and layouts[2] is None else 8
+    most = 16 if kernel == "max_pool" and layouts[2] is None else 8
+    if kernel == "max_pool_backward":
+        most = 4
     vector_w, chunk, team, run = 1, 1, 1, False
     if known and seen.channels == 1:
         vector_w, chunk = _row_vector(seen, roles, layouts, is_backward, most)
