@@ -164,7 +164,7 @@ class Case:
 
 
 def _directed():
-    """One case or more for each path; see `plan` in _tiles.pxi, _winners.pxi and _views.py."""
+    """One case or more for each path; see `plan` in _tiles.pxi and _winners.pxi, and _views.py."""
     for width in (1, 2, 3, 4, 5, 6, 7, 8, 11, 16, 23):
         yield Case(f"slide {width}", (3, 61), 1, kernel_size=width, stride=1, padding=width // 2)
     for dilation in (2, 5):

@@ -54,6 +54,15 @@ def cupy():
     return import_cupy()
 
 
+@pytest.fixture
+def log(cupy):
+    """What the emulated device was asked for: its module cuda_log."""
+    cuda_log = pytest.importorskip("cuda_log", reason="read from the emulated device's log")
+    if not cuda_log.is_emulated():
+        pytest.skip("read from the emulated device's log")
+    return cuda_log
+
+
 @pytest.fixture(
     params=[pytest.param(n, marks=pytest.mark.gpu if n == "cupy" else ()) for n in LIBRARIES]
 )

@@ -1,17 +1,29 @@
-"""The benchmarks of asv_bench: each runs, on small arrays, and calls what it is named after."""
+"""The benchmarks of asv_bench: each runs, on small arrays, and calls what it is named after.
+
+And what the contest is on a device.
+"""
 
 import importlib
 import itertools
+import json
 import pkgutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import benchmarks
+import numpy as np
 import pytest
 from benchmarks import common, limits
-from contest.timing import Budget
+from contest.arrays import Arrays
+from contest.cases import CASES, LAST, Case
+from contest.devices import Cuda, Host
+from contest.peers import load
+from contest.report import Report
+from contest.run import LIMIT, OK, UNSUPPORTED, Entry, Result, compare, difference
+from contest.timing import Budget, Timing
 
 import pooltk
 from pooltk import _support
@@ -59,15 +71,21 @@ def called(monkeypatch):
     return names
 
 
-@pytest.fixture
-def cupy(monkeypatch, called):
+class FakeCupy:
     """CuPy with a device, for all that the benchmarks see of it; its arrays are NumPy's."""
-    stream = SimpleNamespace(synchronize=lambda: called.append("synchronize"))
-    module = SimpleNamespace(
-        asarray=lambda array: array,
-        cuda=SimpleNamespace(get_current_stream=lambda: stream),
-        is_available=lambda: True,
-    )
+
+    def __init__(self, called):
+        runtime = SimpleNamespace(deviceSynchronize=lambda: called.append("synchronize"))
+        self.cuda = SimpleNamespace(runtime=runtime)
+        self.is_available = lambda: True
+
+    def __getattr__(self, name):
+        return getattr(np, name)
+
+
+@pytest.fixture
+def fake_cupy(monkeypatch, called):
+    module = FakeCupy(called)
     monkeypatch.setitem(sys.modules, "cupy", module)
     monkeypatch.setitem(_support.LIBRARIES, "cupy", _support.LIBRARIES["numpy"])
     return module
@@ -89,7 +107,7 @@ def small_table(monkeypatch):
 
 
 @pytest.mark.parametrize("kind, name", METHODS)
-def test_runs_and_calls_what_it_is_named_after(kind, name, called, cupy, small_table):
+def test_runs_and_calls_what_it_is_named_after(kind, name, called, fake_cupy, small_table):
     for params in itertools.product(*kind.params):
         given = dict(zip(kind.param_names, params, strict=True))
         if "shape" in given:
@@ -102,24 +120,24 @@ def test_runs_and_calls_what_it_is_named_after(kind, name, called, cupy, small_t
             pytest.skip(str(reason))
         called.clear()
         result = getattr(benchmark, name)(*given.values())
+        waited = ["synchronize"] if given["backend"] == "cupy" else []
         if "case" in given:
             assert result > 0
-            assert {*called} == {limits.TABLE[given["case"]].function}
+            assert {*called} == {limits.TABLE[given["case"]].function, *waited}
         else:
-            waited = ["synchronize"] if given["backend"] == "cupy" else []
             assert called == [name.partition("_")[2], *waited]
 
 
-def test_without_a_device_cupy_is_skipped(monkeypatch, cupy):
-    cupy.is_available = lambda: False
+def test_without_a_device_cupy_is_skipped(monkeypatch, fake_cupy):
+    fake_cupy.is_available = lambda: False
     with pytest.raises(NotImplementedError, match="device"):
-        common.library("cupy")
+        common.device_of("cupy")
     monkeypatch.setitem(sys.modules, "cupy", None)
     with pytest.raises(NotImplementedError, match="not installed"):
-        common.library("cupy")
+        common.device_of("cupy")
     monkeypatch.delitem(_support.LIBRARIES, "cupy")
     with pytest.raises(NotImplementedError, match="no backend"):
-        common.library("cupy")
+        common.device_of("cupy")
 
 
 @pytest.mark.parametrize("function", IMPORTS)
@@ -135,3 +153,78 @@ def test_every_operation_is_timed():
     timed = {p.values[1].removeprefix("time_") for p in METHODS if p.values[1].startswith("time_")}
     functions = {name for name in pooltk.__all__ if "_pool2d" in name}
     assert functions <= timed
+
+
+# --- the contest on a device -------------------------------------------------------------------
+
+GROUPS = "indices", "views", "backward", "dtypes", "images", "adaptive"
+ON_DEVICE = [next(case for case in CASES if case.group == group) for group in GROUPS]
+ON_DEVICE.append(next(case for case in CASES if case.layout == LAST))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("case", ON_DEVICE, ids=lambda case: case.name)
+def test_cases_are_the_same_on_a_device(cupy, case):
+    case = replace(case, shape=small(case.shape))
+    found, strides = [], []
+    for device in (Host(), Cuda()):
+        present, _ = load((), device.name)
+        arrays = Arrays(case, device.xp)
+        result, _ = compare(case, arrays, 1, present, device)
+        assert {entry.status for entry in result.entries.values()} <= {OK, UNSUPPORTED}
+        raw = present[0].prepare(case, arrays, 1)()
+        found.append(tuple(map(device.to_numpy, present[0].results(case, raw))))
+        strides.append(arrays.read.strides)
+    assert not difference(case, *found)
+    assert strides[0] == strides[1]
+
+
+@pytest.mark.gpu
+def test_the_limit_on_a_device_is_a_copy(cupy, log):
+    """Of half the bytes, as each is read and written."""
+    case = Case("", "max_pool", (1, 1, 8, 16), (("kernel_size", 2),), backward=True)
+    call = Cuda().limit().prepare(Arrays(case, cupy), 1)
+    with log.record() as recorded:
+        call()
+    (copy,) = recorded.copies
+    assert (copy["direction"], copy["bytes"]) == ("device-to-device", 4 * (128 + 128 + 32) // 2)
+
+
+@pytest.mark.gpu
+def test_one_command_gives_the_table_of_a_device(cupy, tmp_path):
+    command = [sys.executable, "-m", "contest", "--device", "cuda", "--quick"]
+    command += ["--cases", "tiny max_pool2d k2 .*x4x4", "--batch", "2"]
+    command += ["--output", str(tmp_path / "table")]
+    folder = Path(benchmarks.__path__[0]).parent
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "| GB/s | of limit | verdict |" in (tmp_path / "table.md").read_text()
+    found = json.loads((tmp_path / "table.json").read_text())
+    (result,) = found["results"]
+    assert result["case"]["shape"] == [2, 1, 4, 4]
+    peers = {"torch", "torch channels_last", "onnxruntime"}
+    assert {*found["absent"], *result["entries"]} >= peers
+    for name in ("pooltk", LIMIT, *(peers - {*found["absent"]})):
+        assert result["entries"][name]["median"] > 0
+
+
+@pytest.mark.parametrize(
+    "shape, kernel_size, milliseconds, verdict",
+    [
+        ((64, 64, 112, 112), 2, {"pooltk": 1.1, "torch": 1.2, LIMIT: 1.0}, "pass"),
+        ((64, 64, 112, 112), 2, {"pooltk": 1.2, "torch": 1.3, LIMIT: 1.0}, "FAIL"),
+        ((64, 64, 112, 112), 2, {"pooltk": 1.1, "torch": 1.0, LIMIT: 1.0}, "FAIL"),
+        ((64, 64, 112, 112), 13, {"pooltk": 5.0, "torch": 6.0, LIMIT: 1.0}, "pass"),
+        ((1, 64, 112, 112), 2, {"pooltk": 5.0, "torch": 6.0, LIMIT: 1.0}, "pass"),
+        ((64, 64, 112, 112), 2, {"pooltk": 1.1, LIMIT: 1.0}, "pass"),
+    ],
+)
+def test_what_passes_on_a_device(monkeypatch, fake_cupy, shape, kernel_size, milliseconds, verdict):
+    case = Case("", "max_pool", shape, (("kernel_size", kernel_size), ("stride", 2)))
+    monkeypatch.setattr(Cuda, "facts", Host.facts)
+    arrays = Arrays(case)
+    result = Result(case, 1, arrays.read_bytes, arrays.written_bytes, arrays.moved_bytes)
+    result.entries = {n: Entry(timing=Timing(1, [t / 1e3])) for n, t in milliseconds.items()}
+    report = Report([], [], None, Cuda())
+    report.rivals = ["torch"]
+    assert report.judge(result, "pooltk")[2] == verdict

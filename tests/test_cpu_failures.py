@@ -9,7 +9,7 @@ import pytest
 from _cpu_cases import DTYPES, FLOATS, LEVELS, Case, array_of, assert_same_bits, dtype_named, using
 from libraries import Exhausted
 
-from pooltk import _cpu
+from pooltk import _cpu, _views
 
 # --- scratch, which the kernels allocate ------------------------------------------------------
 
@@ -113,7 +113,7 @@ def arrays_alive():
 def test_no_memory_for_arrays(operation, allocated, monkeypatch):
     """Whichever allocation fails, nothing half made is kept: the same call works afterwards."""
     memory = Exhausted(sys.maxsize)
-    for module in (_cpu, _cpu._views):
+    for module in (_cpu, _views):
         monkeypatch.setattr(module, "numpy", memory)
     case = Case("any", (3, 4, 20), 2, kernel_size=(2, 3), stride=(1, 2), padding=1)
     x, gradient = array_of(case.shape, "float32", 1), array_of(case.result_shape, "float32", 2)

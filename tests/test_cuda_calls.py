@@ -24,12 +24,6 @@ DILATED = Case("dilated", (3, 9, 16), 2, kernel_size=(2, 3), stride=1, dilation=
 CASES = [TRIPLES, WHOLE, WIDE, DILATED]
 
 
-@pytest.fixture
-def log():
-    """What the emulated device was asked for."""
-    return pytest.importorskip("cuda_log", reason="read from the emulated device's log")
-
-
 class Calls:
     """Every operation over the windows of a case, and how many arrays it allocates."""
 

@@ -85,15 +85,14 @@ def test_memory_is_shared(array):
         pooltk.max_pool2d(on_device, 2, out=Array(on_device.array[:2, :4]))
 
 
-def test_nothing_waits(array):
-    cuda_log = pytest.importorskip("cuda_log", reason="read from the emulated device's log")
+def test_nothing_waits(log, array):
     on_device, out = array(np.ones((4, 8), "float32")), array(np.zeros((2, 4), "float32"))
     for arguments in ({}, {"out": out}):
         pooltk.max_pool2d(on_device, 2, **arguments)
-        with cuda_log.record() as log:
+        with log.record() as recorded:
             pooltk.max_pool2d(on_device, 2, **arguments)
-        log.assert_asynchronous()
-        assert len(log.launches) == 1
+        recorded.assert_asynchronous()
+        assert len(recorded.launches) == 1
 
 
 def test_the_library_is_told_the_stream(cupy, array):

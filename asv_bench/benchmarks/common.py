@@ -1,10 +1,10 @@
 """What the benchmarks share: the parameters, and an array for each combination of them."""
 
-from collections.abc import Callable
 from typing import Any
 
 from contest.arrays import Arrays
 from contest.cases import FIRST, LAST, Case
+from contest.devices import Cuda, Host
 
 import pooltk
 from pooltk import _support
@@ -29,26 +29,19 @@ class Pooling:
 
     def setup(self, dtype: str, layout: str, shape: str, backend: str) -> None:
         pooltk.set_num_threads(1)
-        asarray, self.wait = library(backend)
+        device = device_of(backend)
+        self.wait = device.wait
         sizes = tuple(map(int, shape.split("x")))
         case = Case("", self.op, sizes, tuple(self.args.items()), dtype=dtype, layout=layout)
-        arrays = Arrays(case)
-        self.x, self.grad = asarray(arrays.x(layout)), asarray(arrays.grad(layout))
+        arrays = Arrays(case, device.xp)
+        self.x, self.grad = arrays.x(layout), arrays.grad(layout)
 
 
-def library(backend: str) -> tuple[Callable[[Any], Any], Callable[[], object]]:
-    """Return what makes an array of the backend's library and what waits for its device.
-
-    A backend that this machine or this commit lacks is skipped.
-    """
-    if backend == "numpy":
-        return lambda array: array, lambda: None
+def device_of(backend: str) -> Host:
+    """Return where a backend's arrays are; what this machine or this commit lacks is skipped."""
     if backend not in _support.LIBRARIES:
         raise NotImplementedError(f"pooltk has no backend for {backend}")
     try:
-        import cupy
-    except ImportError as error:
-        raise NotImplementedError("CuPy is not installed") from error
-    if not cupy.is_available():
-        raise NotImplementedError("CuPy finds no device")
-    return cupy.asarray, cupy.cuda.get_current_stream().synchronize
+        return {"numpy": Host, "cupy": Cuda}[backend]()
+    except RuntimeError as error:
+        raise NotImplementedError(str(error)) from error

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from time import perf_counter
@@ -17,7 +18,8 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 from .arrays import Arrays
 from .cases import CASES, GROUPS, Case
-from .limit import Limit
+from .devices import DEVICES, Host
+from .limit import Copy, Loop
 from .peers import CONTESTANTS, load
 from .report import Report
 from .run import DIFFERS, ERROR, compare, idle_time, take_times
@@ -40,12 +42,20 @@ def _known(what: str, text: str, known: Sequence[str]) -> list[str]:
 def _chosen(options: argparse.Namespace) -> list[Case]:
     groups = _known("group", options.group, GROUPS)
     pattern = re.compile(options.cases)
-    return [c for c in CASES if c.group in groups and pattern.search(c.name)]
+    cases = [replace(c, shape=(options.batch * c.shape[0], *c.shape[1:])) for c in CASES]
+    return [c for c in cases if c.group in groups and pattern.search(c.name)]
 
 
-def _limit() -> Limit | None:
+def _device(name: str) -> Host:
     try:
-        return Limit()
+        return DEVICES[name]()
+    except RuntimeError as error:
+        sys.exit(f"no contest on {name}: {error}")
+
+
+def _limit(device: Host) -> Loop | Copy | None:
+    try:
+        return device.limit()
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"no limit, as there is no compiler with OpenMP: {error}", file=sys.stderr)
         return None
@@ -63,7 +73,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--cases", default="", metavar="REGEX", help="only cases whose name has a match")
     add("--group", default=",".join(GROUPS), metavar="A,B", help="only these of %(default)s")
     add("--peers", default=",".join(PEERS), metavar="A,B", help="only these of %(default)s")
-    add("--threads", default="1,2", metavar="N,N", help="numbers of threads (%(default)s)")
+    add("--device", default=Host.name, choices=DEVICES, help="where the arrays are (%(default)s)")
+    add("--batch", type=int, default=1, metavar="N", help="N times as large a batch in every case")
+    add(
+        "--threads", default="1,2", metavar="N,N", help="numbers of the CPU's threads (%(default)s)"
+    )
     add("--quick", action="store_true", help="fewer rounds: a first impression")
     add("--minutes", type=float, metavar="N", help="as many rounds as this time allows")
     add("--idle", action="store_true", help="take pooltk's time after 50 ms of idleness as well")
@@ -82,25 +96,26 @@ def main() -> int:
         return 0
     if not cases:
         sys.exit("no case has such a name")
-    limit = _limit()
-    present, absent = load(_known("peer", options.peers, PEERS))
-    all_threads = [int(word) for word in _words(options.threads)]
+    device = _device(options.device)
+    limit = _limit(device)
+    present, absent = load(_known("peer", options.peers, PEERS), device.name)
+    all_threads = [int(n) for n in _words(options.threads)] if device.name == "cpu" else [1]
     left = len(cases) * len(all_threads)
     end = perf_counter() + 60 * (options.minutes or 0)
-    report = Report(present, absent, limit, options.idle)
+    report = Report(present, absent, limit, device, options.idle)
     report.print_header(cases)
     for _, group in groupby(cases, key=lambda case: case.group):
         for case in group:
-            arrays = Arrays(case)
+            arrays = Arrays(case, device.xp)
             for threads in all_threads:
                 share = max(0, end - perf_counter()) / left
                 left -= 1
-                result, calls = compare(case, arrays, threads, present)
+                result, calls = compare(case, arrays, threads, present, device)
                 if not options.check:
                     budget = _budget(options, share / (len(calls) + 2))
-                    take_times(result, calls, arrays, limit, budget)
+                    take_times(result, calls, arrays, limit, budget, device)
                 if options.idle and "pooltk" in calls:
-                    result.after_idle = idle_time(calls["pooltk"])
+                    result.after_idle = idle_time(calls["pooltk"], device.wait)
                 report.add(result)
         if options.output:  # so that an end before time loses one group at most
             report.write(options.output)

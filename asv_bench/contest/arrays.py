@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import cached_property
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -33,31 +34,38 @@ def numpy_dtype(name: str) -> np.dtype:
     return np.dtype(name)
 
 
-def in_layout(array: np.ndarray, layout: str) -> np.ndarray:
-    """Return `array` (batch, channel, ...) with its memory in that order."""
+def in_layout(array: Any, layout: str, xp: Any = np) -> Any:
+    """Return `array` (batch, channel, ...) of that library with its memory in that order."""
     if layout == FIRST:
-        return np.ascontiguousarray(array)
-    return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, 1, -1)), -1, 1)
+        return xp.ascontiguousarray(array)
+    return xp.moveaxis(xp.ascontiguousarray(xp.moveaxis(array, 1, -1)), -1, 1)
 
 
 class Arrays:
     """Input and gradient of a case, made when first asked for and shared by the peers.
 
-    Every array is shaped (batch, channel, pooled axes); the layout is a matter of strides.
+    Every array is shaped (batch, channel, pooled axes), and of the library `xp`; the layout is a
+    matter of strides.
     """
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, xp: Any = np) -> None:
         self.case = case
-        self._made: dict[tuple[str, str], np.ndarray] = {}
+        self.xp = xp
+        self._made: dict[tuple[str, str], Any] = {}
 
-    def x(self, layout: str) -> np.ndarray:
+    def x(self, layout: str) -> Any:
         """Return the input, a view where the case is about views."""
         enlarge, view = _VIEWS[self.case.view]
         return view(self._array("x", enlarge(self.case.shape), layout))
 
-    def grad(self, layout: str) -> np.ndarray:
+    def grad(self, layout: str) -> Any:
         """Return the gradient of the result."""
         return self._array("grad", self.result_shape, layout)
+
+    @property
+    def read(self) -> Any:
+        """What is read: the input, or the gradient going backward."""
+        return (self.grad if self.case.backward else self.x)(self.case.layout)
 
     @cached_property
     def result_shape(self) -> Shape:
@@ -74,7 +82,7 @@ class Arrays:
 
     @cached_property
     def read_bytes(self) -> int:
-        """Bytes of what is read: the input, or the gradient going backward."""
+        """Bytes of `read`."""
         read = self.result_shape if self.case.backward else self.case.shape
         return prod(read) * numpy_dtype(self.case.dtype).itemsize
 
@@ -86,12 +94,18 @@ class Arrays:
         indices = 8 if self.case.return_indices else 0
         return prod(self.result_shape) * (numpy_dtype(self.case.result_dtype).itemsize + indices)
 
-    def _array(self, role: str, shape: Shape, layout: str) -> np.ndarray:
+    @property
+    def moved_bytes(self) -> int:
+        """Bytes that are read and written; a maximum's gradient needs the input as well."""
+        again = self.written_bytes if self.case.backward and self.case.is_max else 0
+        return self.read_bytes + self.written_bytes + again
+
+    def _array(self, role: str, shape: Shape, layout: str) -> Any:
         key = role, layout
         if key not in self._made:
             other = self._made.get((role, FIRST if layout == LAST else LAST))
-            values = self._random(shape, role) if other is None else other
-            self._made[key] = in_layout(values, layout)
+            values = self.xp.asarray(self._random(shape, role)) if other is None else other
+            self._made[key] = in_layout(values, layout, self.xp)
         return self._made[key]
 
     def _random(self, shape: Shape, role: str) -> np.ndarray:

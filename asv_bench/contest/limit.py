@@ -1,8 +1,8 @@
-"""The limit: what a loop costs that reads the input and writes the result's bytes.
+"""The limit: what it costs to read the input and to write the result's bytes.
 
-No pooling can be faster, as each has to do at least that. The loop is `limit.c`, compiled when
-the contest starts by the compiler at hand. The result's memory is there beforehand: what an
-allocator costs is no part of the limit.
+No pooling can be faster, as each has to do at least that. On the CPU it is a loop, `limit.c`,
+compiled when the contest starts by the compiler at hand; on a CUDA device, a copy of as many bytes.
+The result's memory is there beforehand: what an allocator costs is no part of the limit.
 """
 
 import ctypes
@@ -11,8 +11,11 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from .arrays import Arrays
 
 SOURCE = Path(__file__).with_name("limit.c")
 
@@ -26,8 +29,8 @@ def _level_flags() -> list[str]:
     return ["-march=x86-64-v3"] if {"avx2", "bmi2", "fma", "f16c"} <= set(flags) else []
 
 
-class Limit:
-    """The compiled loop; raises where there is no compiler to compile it."""
+class Loop:
+    """The compiled loop; raises OSError or CalledProcessError where no compiler compiles it."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="contest-limit-")
@@ -40,8 +43,9 @@ class Limit:
         self._loop = ctypes.CDLL(str(library)).limit
         self._loop.restype = ctypes.c_uint64
 
-    def prepare(self, array: np.ndarray, result_bytes: int, threads: int) -> Callable[[], object]:
-        """Return the call that reads `array` where it lies and writes `result_bytes`."""
+    def prepare(self, arrays: Arrays, threads: int) -> Callable[[], object]:
+        """Return the call that reads what a case reads, where it lies, and writes as much."""
+        array, result_bytes = arrays.read, arrays.written_bytes
         start, offsets, row_bytes = runs(array)
         result = np.zeros(result_bytes, np.uint8)  # every page written once, before the clock
         arguments = (
@@ -61,6 +65,21 @@ class Limit:
             return loop(*arguments)
 
         return call
+
+
+class Copy:
+    """A copy from one place on a device to another."""
+
+    command = ("cupy.copyto",)
+
+    def __init__(self, cupy: Any) -> None:
+        self._cupy = cupy
+
+    def prepare(self, arrays: Arrays, threads: int) -> Callable[[], object]:
+        """Return the call that reads and writes as many bytes as a case has to, half of each."""
+        shape = (arrays.moved_bytes // 2,)
+        target, source = self._cupy.zeros(shape, np.uint8), self._cupy.zeros(shape, np.uint8)
+        return lambda: self._cupy.copyto(target, source)
 
 
 def runs(array: np.ndarray) -> tuple[int, np.ndarray, int]:

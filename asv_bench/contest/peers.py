@@ -82,6 +82,15 @@ def is_global(case: Case) -> bool:
     return window.tiles and window.kernel == case.shape[2:]
 
 
+def overlap(case: Case) -> int:
+    """How many windows an element is in."""
+    try:
+        window = window_of(case)
+    except Unsupported:  # of two bins along an axis
+        return int(2**case.ndim)
+    return prod(-(-k // s) for k, s in zip(window.kernel, window.stride, strict=True))
+
+
 def forward_only(case: Case) -> None:
     """Say that the library computes no gradients."""
     if case.backward:
@@ -99,16 +108,21 @@ class Contestant:
 
     name: str
     distribution: str
+    devices: tuple[str, ...] = ("cpu",)
     ours = False
     rival = True  # counts when the fastest peer is looked for
     integer_tolerance = 0
+
+    def finds(self, device: str) -> bool:
+        """Whether what is installed can work on one of `devices`."""
+        return True
 
     def prepare(self, case: Case, arrays: Arrays, threads: int) -> Call:
         """Return the call to measure."""
         raise NotImplementedError
 
-    def results(self, case: Case, raw: Any) -> tuple[np.ndarray, ...]:
-        """Return what a call gave as arrays (batch, channel, pooled axes)."""
+    def results(self, case: Case, raw: Any) -> tuple[Any, ...]:
+        """Return what a call gave as arrays (batch, channel, pooled axes), of NumPy or CuPy."""
         return tuple(raw) if isinstance(raw, (tuple, list)) else (raw,)
 
     @property
@@ -124,6 +138,7 @@ class Pooltk(Contestant):
 
     name = "pooltk"
     distribution = "pooltk"
+    devices = "cpu", "cuda"
     ours = True
 
     def __init__(self) -> None:
@@ -143,7 +158,7 @@ class Pooltk(Contestant):
         case: Case,
         arrays: Arrays,
         threads: int,
-        given: Callable[[np.ndarray], np.ndarray],
+        given: Callable[[Any], Any],
         **more: Any,
     ) -> Call:
         self.pooltk.set_num_threads(threads)
@@ -172,12 +187,12 @@ class PooltkDataFormat(Pooltk):
         if case.layout != LAST:
             raise Unsupported("for channels last")
 
-        def moved(array: np.ndarray) -> np.ndarray:
+        def moved(array: Any) -> Any:
             return np.moveaxis(array, 1, -1)
 
         return self._call(case, arrays, threads, moved, data_format=LAST)
 
-    def results(self, case: Case, raw: Any) -> tuple[np.ndarray, ...]:
+    def results(self, case: Case, raw: Any) -> tuple[Any, ...]:
         return tuple(np.moveaxis(array, -1, 1) for array in super().results(case, raw))
 
 
@@ -198,10 +213,14 @@ class PooltkIndices(Pooltk):
 
 
 class Torch(Contestant):
-    """PyTorch with tensors of one memory format, whatever the case's layout."""
+    """PyTorch with tensors of one memory format, whatever the case's layout.
+
+    Its kernels for CUDA devices are its own: it calls cuDNN to pool quantised tensors alone.
+    """
 
     name = "torch"
     distribution = "torch"
+    devices = "cpu", "cuda"
     layout = FIRST
 
     def __init__(self) -> None:
@@ -209,6 +228,9 @@ class Torch(Contestant):
 
         self.torch = torch
         torch.set_grad_enabled(False)
+
+    def finds(self, device: str) -> bool:
+        return device == "cpu" or self.torch.cuda.is_available()
 
     def prepare(self, case: Case, arrays: Arrays, threads: int) -> Call:
         self.torch.set_num_threads(threads)
@@ -222,7 +244,7 @@ class Torch(Contestant):
         function = getattr(self.torch.nn.functional, case.function)
         kwargs = {key: value for key, value in case.kwargs.items() if key != "dtype"}
         if any(stride < 0 for stride in x.strides):  # tensors have none: copying is the user's job
-            return lambda: function(self._tensor(np.ascontiguousarray(x)), **kwargs)
+            return lambda: function(self._tensor(arrays.xp.ascontiguousarray(x)), **kwargs)
         tensor = self._tensor(x)
         return lambda: function(tensor, **kwargs)
 
@@ -263,6 +285,7 @@ class Torch(Contestant):
     def results(self, case: Case, raw: Any) -> tuple[np.ndarray, ...]:
         arrays = []
         for tensor in raw if isinstance(raw, tuple) else (raw,):
+            tensor = tensor.cpu()
             if tensor.dtype == self.torch.bfloat16:
                 array = tensor.view(self.torch.int16).numpy().view(numpy_dtype("bfloat16"))
             else:
@@ -271,10 +294,10 @@ class Torch(Contestant):
             arrays.append(array.squeeze(2) if one_more else array)
         return tuple(arrays)
 
-    def _tensor(self, array: np.ndarray) -> Any:
+    def _tensor(self, array: Any) -> Any:
         if array.dtype.name == "bfloat16":
-            return self.torch.from_numpy(array.view(np.int16)).view(self.torch.bfloat16)
-        return self.torch.from_numpy(array)
+            return self.torch.from_dlpack(array.view(np.int16)).view(self.torch.bfloat16)
+        return self.torch.from_dlpack(array)
 
 
 class TorchChannelsLast(Torch):
@@ -288,16 +311,24 @@ class TorchChannelsLast(Torch):
 
 
 class OnnxRuntime(Contestant):
-    """onnxruntime's CPU provider, one session with one node a case."""
+    """onnxruntime, one session with one node a case; its CUDA provider pools by cuDNN."""
 
     name = "onnxruntime"
     distribution = "onnxruntime"
+    devices = "cpu", "cuda"
 
     def __init__(self) -> None:
         import onnx
         import onnxruntime
 
         self.onnx, self.runtime = onnx, onnxruntime
+
+    @property
+    def version(self) -> str:
+        return self.runtime.__version__  # of any of its distributions
+
+    def finds(self, device: str) -> bool:
+        return f"{device.upper()}ExecutionProvider" in self.runtime.get_available_providers()
 
     def prepare(self, case: Case, arrays: Arrays, threads: int) -> Call:
         forward_only(case)
@@ -307,14 +338,34 @@ class OnnxRuntime(Contestant):
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
         model = self._model(case).SerializeToString()
+        x = arrays.x(FIRST)
+        on_host = isinstance(x, np.ndarray)
+        provider = "CPUExecutionProvider" if on_host else "CUDAExecutionProvider"
+        if not on_host:
+            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         try:
-            session = self.runtime.InferenceSession(model, options, ["CPUExecutionProvider"])
+            session = self.runtime.InferenceSession(model, options, [provider])
         except Exception as error:  # its exceptions have no public base
-            if "NOT_IMPLEMENTED" in str(error) or "INVALID_GRAPH" in str(error):
+            if any(words in str(error) for words in ("NOT_IMPLEMENTED", "INVALID_GRAPH", "CPU EP")):
                 raise Unsupported(f"no {case.op} of {case.dtype}") from error
             raise
-        x = arrays.x(FIRST)
-        return lambda: session.run(None, {"x": x})
+        if on_host:
+            return lambda: session.run(None, {"x": x})
+        return self._bound(case, session, x)
+
+    def _bound(self, case: Case, session: Any, x: Any) -> Call:
+        """Return the call on an array of CuPy; its results stay on the device."""
+        binding = session.io_binding()
+        place = "cuda", x.device.id, self._element(case.dtype), x.shape, x.data.ptr
+        binding.bind_input("x", *place)
+        for output in session.get_outputs():
+            binding.bind_output(output.name, "cuda", x.device.id)
+
+        def call(_owner: Any = x) -> Any:
+            session.run_with_iobinding(binding)
+            return binding
+
+        return call
 
     def _model(self, case: Case) -> Any:
         helper = self.onnx.helper
@@ -348,7 +399,8 @@ class OnnxRuntime(Contestant):
         return int(self.onnx.helper.np_dtype_to_tensor_dtype(numpy_dtype(dtype)))
 
     def results(self, case: Case, raw: Any) -> tuple[np.ndarray, ...]:
-        values, *indices = raw  # ONNX counts over the whole tensor, pooltk over the plane
+        outputs = raw if isinstance(raw, list) else raw.copy_outputs_to_cpu()
+        values, *indices = outputs  # ONNX counts over the whole tensor, pooltk over the plane
         return values, *(i % prod(case.shape[2:]) for i in indices)
 
 
@@ -530,13 +582,17 @@ CONTESTANTS: tuple[type[Contestant], ...] = (
 )
 
 
-def load(names: Iterable[str]) -> tuple[list[Contestant], list[str]]:
-    """Return those that take part, and the names of those that are not installed."""
+def load(names: Iterable[str], device: str = "cpu") -> tuple[list[Contestant], list[str]]:
+    """Return those that take part on a device, and the names of those not installed for it."""
     present, absent = [], []
     for kind in CONTESTANTS:
-        if kind.ours or kind.name in names:
+        if device in kind.devices and (kind.ours or kind.name in names):
             try:
-                present.append(kind())
+                contestant = kind()
             except ImportError:
+                contestant = None
+            if contestant and contestant.finds(device):
+                present.append(contestant)
+            else:
                 absent.append(kind.name)
     return present, absent

@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from .cases import Case
-from .limit import Limit
+from .devices import Cuda, Host
+from .limit import Copy, Loop
 from .peers import Contestant
 from .run import ABSENT, LIMIT, OK, Result
 from .targets import Target, targets
 
-AHEAD = 2.0  # times as fast as the fastest peer
-NEAR = 1.2  # times the limit
-SMALL_BYTES = 64 * 1024  # below, a call is mostly overhead, and the limit says nothing
 NOISY = 0.1  # a spread of the quartiles, relative to the median, worth a mark
 
 
@@ -31,15 +29,17 @@ class Report:
         self,
         present: Sequence[Contestant],
         absent: Sequence[str],
-        limit: Limit | None,
+        limit: Loop | Copy | None,
+        device: Host,
         idle: bool = False,
     ) -> None:
+        self.device = device
         self.idle = idle
         self.ours = [c.name for c in present if c.ours]
         self.rivals = [c.name for c in present if c.rival and not c.ours]
         self.columns = [c.name for c in present if not c.ours] + [*absent, LIMIT]
         self.absent = [*absent] if limit else [*absent, LIMIT]
-        self.facts = _facts(present, limit)
+        self.facts = _facts(present, limit, device)
         self.results: list[Result] = []
 
     # --- judgement --------------------------------------------------------------------------------
@@ -56,10 +56,11 @@ class Report:
             return None, None, result.entries[ours].status
         peer, limit = result.median(fastest) if fastest else None, result.median(LIMIT)
         lead, above = peer / mine if peer else None, mine / limit if limit else None
-        met = [lead >= AHEAD] if lead is not None else []
-        if above is not None and result.read_bytes >= SMALL_BYTES:
-            met.append(above <= NEAR)
-        verdict = "pass" if any(met) else "FAIL"
+        device = self.device
+        met = [lead >= device.ahead] if lead is not None else []
+        if above is not None and device.has_limit(result.case, result.read_bytes):
+            met.append(above <= device.near)
+        verdict = "pass" if device.demands(met) else "FAIL"
         return lead, above, verdict if met else "-"
 
     def rows(self, result: Result) -> Iterable[tuple[str, list[str]]]:
@@ -71,7 +72,7 @@ class Report:
             name = result.case.name + ours.removeprefix(self.ours[0])
             cells = [str(result.threads), self._cell(result, ours), *self._idle(result, ours)]
             cells += [self._cell(result, column) for column in self.columns]
-            cells += [_ratio(lead), _ratio(above), verdict]
+            cells += [_ratio(lead), *self._speed(result, ours, above), verdict]
             yield name, cells
 
     def _cell(self, result: Result, name: str) -> str:
@@ -86,6 +87,15 @@ class Report:
         mark = "~" if high - low > NOISY * entry.timing.median else ""
         return f"{mark}{entry.timing.median * 1e3:.3g}"
 
+    def _speed(self, result: Result, ours: str, above: float | None) -> list[str]:
+        if self.device.name == "cpu":
+            return [_ratio(above)]
+        mine = result.median(ours)
+        return [
+            f"{result.moved_bytes / mine / 1e9:.3g}" if mine else "-",
+            f"{1 / above:.0%}" if above else "-",
+        ]
+
     def _idle(self, result: Result, ours: str) -> list[str]:
         if not self.idle:
             return []
@@ -95,7 +105,8 @@ class Report:
     def header(self) -> list[str]:
         """Return the names of the cells after the case's."""
         first = ["threads", self.ours[0], *(["after idle"] if self.idle else [])]
-        return [*first, *self.columns, "peer/ours", "ours/limit", "verdict"]
+        speed = ["ours/limit"] if self.device.name == "cpu" else ["GB/s", "of limit"]
+        return [*first, *self.columns, "peer/ours", *speed, "verdict"]
 
     # --- telling ----------------------------------------------------------------------------------
 
@@ -104,6 +115,8 @@ class Report:
         suffix = max(len(name) - len(self.ours[0]) for name in self.ours)
         name = max(len(case.name) for case in cases) + suffix
         self._widths = [name, *(max(8, len(word)) for word in self.header())]
+        if device := self.facts.get("device"):
+            print(f"on {device}")
         print(_line(["ms a call", *self.header()], self._widths), flush=True)
 
     def add(self, result: Result) -> None:
@@ -127,7 +140,7 @@ class Report:
 
     def markdown(self) -> str:
         """Return the whole report."""
-        lines = ["# The contest", "", _INTRODUCTION.format(AHEAD=AHEAD, NEAR=NEAR), ""]
+        lines = ["# The contest", "", _INTRODUCTION, "", _OF_DEVICE[self.device.name], ""]
         lines += [f"- {key}: {value}" for key, value in self.facts.items()]
         lines += ["", self.summary().replace("\n", "  \n"), ""]
         for group in dict.fromkeys(r.case.group for r in self.results):
@@ -143,7 +156,7 @@ class Report:
                     rows = self.rows(result)
                     lines += [_pipes([n.removeprefix(group + " "), *cells]) for n, cells in rows]
             lines.append("")
-        lines += _targets_section(targets(self.results, self.ours[0]))
+        lines += _targets_section(self._targets())
         lines += self._notes()
         return "\n".join(lines)
 
@@ -165,13 +178,16 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         """Return everything, in seconds."""
-        found = targets(self.results, self.ours[0])
+        found = self._targets()
         return {
             "facts": self.facts,
             "absent": self.absent,
             "results": [self._result_as_json(result) for result in self.results],
             "targets": [asdict(target) for target in found],
         }
+
+    def _targets(self) -> list[Target]:
+        return targets(self.results, self.ours[0]) if self.device.name == "cpu" else []
 
     def _result_as_json(self, result: Result) -> dict[str, Any]:
         judged: dict[str, Any] = {}
@@ -199,6 +215,7 @@ class Report:
             "threads": result.threads,
             "read_bytes": result.read_bytes,
             "written_bytes": result.written_bytes,
+            "moved_bytes": result.moved_bytes,
             "fastest_peer": self.fastest(result),
             "after_idle": result.after_idle,
             "judged": judged,
@@ -215,12 +232,23 @@ class Report:
 _INTRODUCTION = """\
 Milliseconds a call: medians of calls in turn, in one run, on the same arrays and as many threads,
 after the results were compared. `~` marks a time whose quartiles lie more than a tenth of it
-apart, `-` what a library cannot do. *limit* is a compiled loop that reads the input and writes the
-result's bytes (backward: reads the gradient and writes the input's), on as many threads or on one,
-whichever is faster. *after idle* is one call of pooltk after 50 ms without. A case passes at
-{AHEAD:g} times the speed of the fastest peer or within {NEAR:g} times the limit; below 64 KB read,
-by the first alone. torch channels_last, torch, onnxruntime and openvino have the values in the
-order of memory that is their own, whatever the case's layout."""
+apart, `-` what a library cannot do. torch channels_last, torch, onnxruntime and openvino have the
+values in the order of memory that is their own, whatever the case's layout. *after idle* is one
+call of pooltk after 50 ms without."""
+_OF_DEVICE = {
+    "cpu": f"""\
+*limit* is a compiled loop that reads the input and writes the result's bytes (backward: reads the
+gradient and writes the input's), on as many threads or on one, whichever is faster. A case passes
+at {Host.ahead:g} times the speed of the fastest peer or within {Host.near:g} times the limit; below
+{Host.small_bytes // 2**10} KB read, by the first alone.""",
+    "cuda": f"""\
+The device is waited for once a turn, so calls queue up as they do in a program. *limit* is a copy
+on the device of as many bytes as a case has to read and write, half of each; a maximum's gradient
+has to read the input as well. *GB/s* are of these bytes, and *of limit* is pooltk's share of the
+copy's. A case passes if no peer is ahead and it has {1 / Cuda.near:.0%} of the copy's bandwidth; of
+less than {Cuda.small_bytes // 2**20} MB, and where an element is in more than {Cuda.most_overlap}
+windows, the first alone counts.""",
+}
 
 
 def _targets_section(found: Sequence[Target]) -> list[str]:
@@ -254,7 +282,9 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 # --- where it ran -------------------------------------------------------------------------------
 
 
-def _facts(present: Sequence[Contestant], limit: Limit | None) -> dict[str, str]:
+def _facts(
+    present: Sequence[Contestant], limit: Loop | Copy | None, device: Host
+) -> dict[str, str]:
     import numpy
 
     facts = {
@@ -266,6 +296,7 @@ def _facts(present: Sequence[Contestant], limit: Limit | None) -> dict[str, str]
         "python": platform.python_version(),
         "numpy": numpy.__version__,
     }
+    facts |= device.facts()
     facts |= {c.distribution: c.version for c in present}
     commit = _said("git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty")
     facts["commit"] = commit or "unknown"
@@ -273,7 +304,7 @@ def _facts(present: Sequence[Contestant], limit: Limit | None) -> dict[str, str]
     facts["GOMP_SPINCOUNT"] = os.environ.get("GOMP_SPINCOUNT", "not set")
     if limit is not None:
         facts["limit"] = " ".join(limit.command)
-        facts["compiler"] = _said(limit.command[0], "--version")
+        facts["compiler"] = _said(limit.command[0], "--version") or "none"
     return facts
 
 

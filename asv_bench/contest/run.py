@@ -10,7 +10,8 @@ import numpy as np
 
 from .arrays import Arrays
 from .cases import Case
-from .limit import Limit
+from .devices import Host
+from .limit import Copy, Loop
 from .peers import Contestant, Unsupported, window_of
 from .timing import Budget, Call, Timing, measure
 
@@ -37,6 +38,7 @@ class Result:
     threads: int
     read_bytes: int
     written_bytes: int
+    moved_bytes: int
     entries: dict[str, Entry] = field(default_factory=dict)
     after_idle: float | None = None  # seconds of our call when the threads have gone to sleep
 
@@ -47,20 +49,20 @@ class Result:
 
 
 def compare(
-    case: Case, arrays: Arrays, threads: int, contestants: Sequence[Contestant]
+    case: Case, arrays: Arrays, threads: int, contestants: Sequence[Contestant], device: Host
 ) -> tuple[Result, dict[str, Call]]:
     """Let all compute once, and return the calls of those that give the first one's result.
 
     The first one is pooltk: should it be wrong, all the others are shown to differ.
     """
-    result = Result(case, threads, arrays.read_bytes, arrays.written_bytes)
+    result = Result(case, threads, arrays.read_bytes, arrays.written_bytes, arrays.moved_bytes)
     calls: dict[str, Call] = {}
     expected = None
     for contestant in contestants:
         entry = result.entries[contestant.name] = Entry()
         try:
             call = contestant.prepare(case, arrays, threads)
-            got = contestant.results(case, call())
+            got = tuple(map(device.to_numpy, contestant.results(case, call())))
         except Unsupported as error:
             entry.status, entry.reason = UNSUPPORTED, str(error)
         except Exception as error:  # of any kind: whoever breaks is shown as broken
@@ -76,7 +78,12 @@ def compare(
 
 
 def take_times(
-    result: Result, calls: dict[str, Call], arrays: Arrays, limit: Limit | None, budget: Budget
+    result: Result,
+    calls: dict[str, Call],
+    arrays: Arrays,
+    limit: Loop | Copy | None,
+    budget: Budget,
+    device: Host,
 ) -> None:
     """Measure the calls, and the limit, in turn.
 
@@ -84,13 +91,11 @@ def take_times(
     """
     limits = {}
     if limit is not None:
-        case = result.case
-        read = arrays.grad(case.layout) if case.backward else arrays.x(case.layout)
         limits = {
-            f"{LIMIT}, threads: {threads}": limit.prepare(read, result.written_bytes, threads)
+            f"{LIMIT}, threads: {threads}": limit.prepare(arrays, threads)
             for threads in {1, result.threads}
         }
-    timings = measure({**calls, **limits}, budget)
+    timings = measure({**calls, **limits}, budget, device.wait)
     for name in calls:
         result.entries[name].timing = timings[name]
     if limits:
@@ -98,13 +103,14 @@ def take_times(
         result.entries[LIMIT] = Entry(timing=fastest)
 
 
-def idle_time(call: Call) -> float:
+def idle_time(call: Call, wait: Call) -> float:
     """Return the time of single calls after so long a pause that the threads went to sleep."""
     seconds = []
     for _ in range(7):
         sleep(IDLE_SECONDS)
         start = perf_counter()
         call()
+        wait()
         seconds.append(perf_counter() - start)
     return median(seconds)
 

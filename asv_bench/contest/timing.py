@@ -67,16 +67,21 @@ class Timing:
         return settled or self.spent > budget.seconds or rounds >= MOST_ROUNDS
 
 
-def measure(calls: Mapping[str, Call], budget: Budget) -> dict[str, Timing]:
-    """Measure the calls in turn, every other round backwards."""
-    timings = {name: _first_look(call) for name, call in calls.items()}
+def measure(
+    calls: Mapping[str, Call], budget: Budget, wait: Call = lambda: None
+) -> dict[str, Timing]:
+    """Measure the calls in turn, every other round backwards.
+
+    What calls leave running has ended when `wait` returns; under the clock it comes once a turn.
+    """
+    timings = {name: _first_look(call, wait) for name, call in calls.items()}
     waiting = [name for name in calls if not timings[name].done(budget)]
     collecting = gc.isenabled()
     gc.disable()
     try:
         while waiting:
             for name in waiting:
-                _turn(calls[name], timings[name])
+                _turn(calls[name], timings[name], wait)
             waiting = [name for name in reversed(waiting) if not timings[name].done(budget)]
     finally:
         if collecting:
@@ -84,20 +89,21 @@ def measure(calls: Mapping[str, Call], budget: Budget) -> dict[str, Timing]:
     return timings
 
 
-def _first_look(call: Call) -> Timing:
+def _first_look(call: Call, wait: Call) -> Timing:
     """Find out how often a turn repeats the call; a slow one has had its first round by then."""
     _wait_for_quiet()
-    seconds = _seconds(call, 1)
+    seconds = _seconds(call, 1, wait)
     if seconds >= SLOW_SECONDS:
         return Timing(1, [seconds], seconds)
-    seconds = min(_seconds(call, 1) for _ in range(3))  # the first one wakes threads
+    seconds = min(_seconds(call, 1, wait) for _ in range(3))  # the first one wakes threads
     return Timing(max(1, min(MOST_REPEATS, round(TURN_SECONDS / seconds))))
 
 
-def _seconds(call: Call, repeats: int) -> float:
+def _seconds(call: Call, repeats: int, wait: Call) -> float:
     start = perf_counter()
     for _ in repeat(None, repeats):
         call()
+    wait()
     return perf_counter() - start
 
 
@@ -109,12 +115,12 @@ def _wait_for_quiet() -> None:
             break
 
 
-def _turn(call: Call, timing: Timing) -> None:
+def _turn(call: Call, timing: Timing, wait: Call) -> None:
     _wait_for_quiet()
     start = perf_counter()
     if not timing.seconds or timing.seconds[-1] < SLOW_SECONDS:
-        call()
+        _seconds(call, 1, wait)
         while perf_counter() - start < WARM_SECONDS:
-            call()
-    timing.seconds.append(_seconds(call, timing.repeats) / timing.repeats)
+            _seconds(call, 1, wait)
+    timing.seconds.append(_seconds(call, timing.repeats, wait) / timing.repeats)
     timing.spent += perf_counter() - start

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy
 
-from . import _checks, _cpu, _foreign, _support
+from . import _checks, _cpu, _foreign, _reference, _support
 
 _INT64 = numpy.dtype(numpy.int64)
 _PYTHON_DATA = (list, tuple, bool, int, float, complex, str, bytes, numpy.generic)
@@ -65,16 +65,7 @@ def backend(x: Any) -> ModuleType:
     if type(x) is numpy.ndarray:
         return _cpu
     library = _foreign.library_of(x)
-    if library is not None:
-        return library.backend()
-    from . import _reference
-
-    return _reference
-
-
-def namespace(x: Any) -> Any:
-    """Return the module with the array API's functions for `x`."""
-    return numpy if type(x) is numpy.ndarray else _foreign.namespace(x)
+    return _reference if library is None else library.backend()
 
 
 def _library_name(x: Any) -> str:
@@ -113,7 +104,7 @@ def as_indices(indices: Any) -> Any:
         return indices
     if type(indices) is not numpy.ndarray and _foreign.library_of(indices) is not None:
         return indices  # `_foreign` converts them, and CUDA kernels take any integers
-    xp = namespace(indices)
+    xp = _foreign.namespace(indices)
     return xp.astype(indices, xp.int64, copy=False)
 
 
@@ -166,7 +157,7 @@ def dtype_like(x: Any, name: str) -> Any:
     if type(x) is numpy.ndarray:
         return _support.numpy_dtype(name)
     library = _foreign.library_of(x)
-    return getattr(namespace(x), name, None) if library is None else library.dtype(name)
+    return getattr(_foreign.namespace(x), name, None) if library is None else library.dtype(name)
 
 
 # --- results -------------------------------------------------------------------------------
@@ -198,13 +189,3 @@ def out_pair(
     _checks.check_pair(function, given)
     values = out_array(function, "out[0]", given[0], shape, dtype, inputs)
     return values, out_array(function, "out[1]", given[1], shape, indices_dtype, [*inputs, values])
-
-
-def deliver(values: Any, like: Any, out: Any) -> Any:
-    """Write `values` to `out`; without one, give them the memory order of `like`, if NumPy's."""
-    if out is None:
-        if type(values) is not numpy.ndarray:
-            return values
-        out = numpy.empty_like(like, dtype=values.dtype, shape=values.shape, subok=False)
-    out[...] = values
-    return out

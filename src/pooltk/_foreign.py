@@ -319,6 +319,8 @@ def speaks_array_api(x: Any) -> bool:
 
 def namespace(x: Any) -> Any:
     """Return the module with the array API's functions for `x`."""
+    if type(x) is numpy.ndarray:
+        return numpy
     import array_api_compat
 
     return array_api_compat.array_namespace(x)

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy
 
-from ._dispatch import deliver, namespace
+from ._foreign import namespace
 from ._geometry import Axis, result_shape, window_count, window_taps
 from ._support import FLOATING, dtype_name
 
@@ -38,9 +38,9 @@ def max_pool(
     """Greatest value of each window, and which tap it is."""
     best, index = _winners(x, axes, channels_last)
     if not return_indices:
-        return deliver(best, x, out)
+        return _deliver(best, x, out)
     out = (None, None) if out is None else out
-    return deliver(best, x, out[0]), deliver(index, x, out[1])
+    return _deliver(best, x, out[0]), _deliver(index, x, out[1])
 
 
 def _winners(x: Any, axes: tuple[Axis, ...], channels_last: bool) -> tuple[Any, Any]:
@@ -87,7 +87,7 @@ def avg_pool(
         zero = xp.zeros(shape, dtype=wide, device=x.device)
         values = (xp.where(inside, xp.astype(value, wide), zero) for value, inside, _ in taps)
         average = _compensated_sum(xp, values, zero) / xp.astype(divisor, wide)
-    return deliver(xp.astype(average, dtype), x, out)
+    return _deliver(xp.astype(average, dtype), x, out)
 
 
 @_quietly
@@ -113,7 +113,7 @@ def max_pool_backward(
     for (gradient, inside, _), (winner, _, _) in zip(gradients, winners, strict=True):
         won = inside & (winner == own)
         grad_input = grad_input + xp.where(won, gradient, xp.zeros_like(gradient))
-    return deliver(xp.astype(grad_input, dtype), grad_output, out)
+    return _deliver(xp.astype(grad_input, dtype), grad_output, out)
 
 
 @_quietly
@@ -139,7 +139,7 @@ def avg_pool_backward(
         for value, inside, _ in _taps(share, _windows_over(axes), sizes, channels_last)
     )
     grad_input = _compensated_sum(xp, values, zero)
-    return deliver(xp.astype(grad_input, dtype), grad_output, out)
+    return _deliver(xp.astype(grad_input, dtype), grad_output, out)
 
 
 # --- taps ----------------------------------------------------------------------------------
@@ -291,3 +291,16 @@ def _integer_average(
 def _carried(high: Any, low: Any) -> tuple[Any, Any]:
     """Move all but the lowest 32 bits of `low` into `high`."""
     return high + (low >> 32), low & _LOW_BITS
+
+
+# --- results -------------------------------------------------------------------------------
+
+
+def _deliver(values: Any, like: Any, out: Any) -> Any:
+    """Write `values` to `out`; without one, give them the memory order of `like`, if NumPy's."""
+    if out is None:
+        if type(values) is not numpy.ndarray:
+            return values
+        out = numpy.empty_like(like, dtype=values.dtype, shape=values.shape, subok=False)
+    out[...] = values
+    return out

@@ -1,4 +1,4 @@
-"""What a test needs from the fake driver: the call log, schedules, errors, exact bounds.
+"""What a test needs from the fake driver: the call log, accesses, schedules, errors, exact bounds.
 
 with cuda_log.record() as log:
     pool(x)
@@ -13,11 +13,24 @@ from contextlib import contextmanager
 from functools import lru_cache
 
 
+class Access(ctypes.Structure):
+    """What a thread did to global memory; `what` is b"r" (read), b"w" (write) or b"a" (atomic)."""
+
+    _fields_ = (
+        ("address", ctypes.c_uint64),
+        ("size", ctypes.c_uint32),
+        ("block", ctypes.c_uint32),
+        ("thread", ctypes.c_uint32),
+        ("what", ctypes.c_char),
+    )
+
+
 @lru_cache
 def _driver():
     library = ctypes.CDLL("libcuda.so.1")
     library.cupy_on_cpu_log_get.restype = ctypes.c_char_p
     library.cupy_on_cpu_error.restype = ctypes.c_char_p
+    library.cupy_on_cpu_accesses.restype = ctypes.POINTER(Access)
     return library
 
 
@@ -82,6 +95,22 @@ def record():
         driver.cupy_on_cpu_log_stop()
         count = driver.cupy_on_cpu_log_size()
         log.events = [json.loads(driver.cupy_on_cpu_log_get(i)) for i in range(count)]
+
+
+@contextmanager
+def accesses():
+    """Record what kernels do to global memory inside the `with` block, in the order they do it.
+
+    Blocks and threads are counted along x first. Kernels are slower meanwhile.
+    """
+    driver, found = _driver(), []
+    driver.cupy_on_cpu_accesses_start()
+    try:
+        yield found
+    finally:
+        driver.cupy_on_cpu_accesses_stop()
+        first, count = driver.cupy_on_cpu_accesses(), driver.cupy_on_cpu_accesses_size()
+        found.extend(Access.from_buffer_copy(first[i]) for i in range(count))
 
 
 def read(path):

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy
 
 from .._geometry import Axis, adaptive_axis, common_count, extent, result_shape
+from .._views import Views, views
 from . import _levels, _threads
-from ._views import Views, views
 
 # Elements that a thread has to have to be worth its start.
 _WORK_OF_A_THREAD = 1 << 15

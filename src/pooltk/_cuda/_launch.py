@@ -1,7 +1,7 @@
 """Launch geometry, in plain Python: which kernel, compiled how, for how many threads, over what.
 
 Nothing here knows CuPy, so that all of it can be tested on any machine. `plan` sees the arrays of
-a call as the CPU's kernels do (`_cpu._views`), as batch axes and (depth, height, width, channels),
+a call as the CPU's kernels do (`_views`), as batch axes and (depth, height, width, channels),
 and divides the result into groups, each of which is the work of one thread or one team:
 
 - some windows in a row, where windows are small and rows aligned, so that rows come in loads of 16
@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import numpy
 
-from .._cpu._views import views
 from .._geometry import Axis, extent
+from .._views import views
 
 BLOCK = 256  # threads
 WIDEST = 16  # bytes, of a load or store
@@ -106,9 +106,11 @@ def plan(
         0 < axis.stride <= _KNOWN and axis.kernel_size <= _KNOWN and axis.dilation == 1
         for axis in seen.axes
     )
-    # More than so many sums, or winners of windows that each have some, don't fit in registers.
+    # More than so many sums, and winners of the windows over them, don't fit in registers.
     seeks = "SEARCH" in macros
-    most = 4 if seeks else 16 if kernel == "max_pool" and layouts[2] is None else 8
+    most = 16 if kernel == "max_pool" and layouts[2] is None else 8
+    if kernel == "max_pool_backward":
+        most = 4
     vector_w, chunk, team, run = 1, 1, 1, False
     if known and seen.channels == 1:
         vector_w, chunk = _row_vector(seen, roles, layouts, is_backward, most)

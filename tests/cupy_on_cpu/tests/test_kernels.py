@@ -1,5 +1,6 @@
 """What the instructions compute, against NumPy."""
 
+import cuda_log
 import cupy as cp
 import ml_dtypes
 import numpy as np
@@ -365,3 +366,27 @@ def test_warp(kernels):
             each(lanes.max(1)),
         ],
     )
+
+
+def test_accesses_are_recorded():
+    source = """
+    extern "C" __global__ void add(const float4* x, float* y) {
+        int i = 2 * blockIdx.x + threadIdx.x;
+        y[i] = x[i].x + x[i].y + x[i].z + x[i].w;
+    }"""
+    kernel = cp.RawKernel(source, "add")
+    x, y = cp.ones((4, 4), "f4"), cp.empty(4, "f4")
+    kernel((2,), (2,), (x, y))
+    with cuda_log.accesses() as accesses:
+        kernel((2,), (2,), (x, y))
+    kernel((2,), (2,), (x, y))
+    seen = {(a.what, a.block, a.thread, a.size, a.address) for a in accesses}
+    assert len(accesses) == len(seen)
+    assert seen == {
+        access
+        for i in range(4)
+        for access in (
+            (b"r", i // 2, i % 2, 16, x.data.ptr + 16 * i),
+            (b"w", i // 2, i % 2, 4, y.data.ptr + 4 * i),
+        )
+    }

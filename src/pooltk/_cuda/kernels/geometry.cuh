@@ -119,20 +119,3 @@ __device__ inline index_t count(const Axis &a, index_t output) {
     return at_least_0(steps(at_least_0(stop - first), a.dilation));
 }
 #endif
-
-// Windows that reach over a position; between dilated taps, without one on it.
-__device__ inline Range outputs_over(const Axis &a, index_t position) {
-    if (!a.stride) {
-        index_t first = position * a.output_size / a.input_size;
-        index_t stop = ((position + 1) * a.output_size + a.input_size - 1) / a.input_size;
-        return {first, stop - first};
-    }
-    index_t last = smaller((position + a.padding_low) / a.stride, a.output_size - 1);
-    index_t before = position + a.padding_low - a.dilation * (a.kernel_size - 1);
-    index_t first = before <= 0 ? 0 : (before + a.stride - 1) / a.stride;
-    return {first, at_least_0(last - first + 1)};
-}
-
-__device__ inline bool is_tap(const Axis &a, index_t output, index_t position) {
-    return a.dilation == 1 || !a.stride || (position - origin(a, output)) % a.dilation == 0;
-}

@@ -7,22 +7,22 @@
 #include "elements.cuh"
 #include "geometry.cuh"
 #include "groups.cuh"
+#include "outputs.cuh"
 #include "windows.cuh"
 #include "winners.cuh"
 
-// Add the gradients of N windows in a row, from output w on, to the VW elements of the item.
-template <int N>
+// Add the gradients of OUTPUTS windows in a row, from output w on, to the VW elements of the item.
 __device__ inline void add_won(const Geometry &g, const X *x, const NUMBER *numbers,
                                const GRADIENT *grad_output, const Item &item, index_t d, index_t h,
                                index_t w, WIDE (&sum)[VW][VC]) {
     const Axis width = axis(g, 2);
     const index_t own_w = item.w * VW;
 #ifdef SEARCH
-    Winner winner[N][VC];
-    walk<N>(g, x, d, h, w, winner);
+    Winner winner[OUTPUTS][VC];
+    walk<OUTPUTS>(g, x, d, h, w, winner);
 #endif
 #pragma unroll
-    for (int n = 0; n < N; ++n) {
+    for (int n = 0; n < OUTPUTS; ++n) {
         const index_t at_w = w + n;
         if (at_w < 0 || at_w >= width.output_size) continue;
         index_t own = item.d * g.number_d + item.h * g.number_h + own_w;
@@ -37,10 +37,7 @@ __device__ inline void add_won(const Geometry &g, const X *x, const NUMBER *numb
             load<VC>(grad_output + offset_of(g.strides[3], d, h, at_w));
 #pragma unroll
         for (int v = 0; v < VW; ++v) {
-#if VW > 1
-            const index_t tap = v + width.padding_low - (FIRST + n) * width.stride;
-            if (tap < 0 || tap >= width.kernel_size) continue;
-#endif
+            if (!is_over(width, n, v)) continue;
 #pragma unroll
             for (int c = 0; c < VC; ++c) {
 #ifdef SEARCH
@@ -63,7 +60,6 @@ extern "C" __global__ void __launch_bounds__(BLOCK, 4)
     const index_t place = item_number();
     if (place >= g.items) return;
     const Item item = item_at(g, place);
-    const Axis depth = axis(g, 0), height = axis(g, 1), width = axis(g, 2);
 #ifdef SEARCH
     x += plane_of(g.strides[0], item);
 #else
@@ -72,27 +68,12 @@ extern "C" __global__ void __launch_bounds__(BLOCK, 4)
     grad_output += plane_of(g.strides[3], item);
 
     WIDE sum[VW][VC] = {};
-    const Range over_d = outputs_over(depth, item.d), over_h = outputs_over(height, item.h);
-#pragma unroll 1
-    for (index_t i = 0; i < over_d.count; ++i)
-#pragma unroll 1
-        for (index_t j = 0; j < over_h.count; ++j) {
-            const index_t d = over_d.first + i, h = over_h.first + j;
-            if (!is_tap(depth, d, item.d) || !is_tap(height, h, item.h)) continue;
-#if VW > 1 // FIRST is where the windows over the first group begin
-            const index_t w = item.w * (VW / width.stride) + FIRST;
-            add_won<OUTPUTS>(g, x, numbers, grad_output, item, d, h, w, sum);
-#else
-            const Range over_w = outputs_over(width, item.w);
-#pragma unroll 1
-            for (index_t k = 0; k < over_w.count; ++k)
-                if (is_tap(width, over_w.first + k, item.w))
-                    add_won<1>(g, x, numbers, grad_output, item, d, h, over_w.first + k, sum);
-#endif
-        }
+    add_windows(g, item, [&](index_t d, index_t h, index_t w) {
+        add_won(g, x, numbers, grad_output, item, d, h, w, sum);
+    });
 
     GRADIENT result[VW * VC];
 #pragma unroll
     for (int i = 0; i < VW * VC; ++i) convert(sum[i / VC][i % VC], result[i]);
-    store_group(grad_input, g.strides[1], g, item, width.input_size, result);
+    store_group(grad_input, g.strides[1], g, item, axis(g, 2).input_size, result);
 }

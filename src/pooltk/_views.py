@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy
 
-from .._geometry import Axis
+from ._geometry import Axis
 
 _WHOLE = Axis(1, 1, 1, 1, 1, 0, 0)  # the depth of an image, the height of a line
 
