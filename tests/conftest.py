@@ -29,10 +29,15 @@ settings.load_profile("pooltk")
 def pytest_configure(config):
     if config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = random.getrandbits(32)
+    os.environ.setdefault("POOLTK_FUZZ_SEED", str(random.getrandbits(32)))  # also of workers
 
 
 def pytest_report_header(config):
-    return f"to draw the same arguments again: --hypothesis-seed={config.option.hypothesis_seed}"
+    return (
+        "to draw the same arguments again: "
+        f"POOLTK_FUZZ_SEED={os.environ['POOLTK_FUZZ_SEED']} "
+        f"--hypothesis-seed={config.option.hypothesis_seed}"
+    )
 
 
 @pytest.fixture(scope="session")

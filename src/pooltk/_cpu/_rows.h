@@ -463,17 +463,18 @@ DEFINE_RUNS(sum, double)
 /* How a result of _small.h leaves: a sum is multiplied by a reciprocal that is exact, or divided. */
 enum { AS_IT_IS, MULTIPLIED, DIVIDED, DIVIDED_EACH };
 
-enum { MOST_TAPS = 5 };
+enum { MOST_COLUMNS = 5, MOST_ROWS = 9 }; /* of a window, rows of all depths */
 
 /* Rows of outputs whose windows have the same rows inside, for _small.h. */
 typedef struct {
     int op, taps, columns, stride, finish; /* taps: rows of a window */
-    ptrdiff_t tap[MOST_TAPS];              /* in bytes, from the first */
+    ptrdiff_t tap[MOST_ROWS];              /* in bytes, from the first */
     int pad;                               /* the padded rows have no padding yet */
     ptrdiff_t rows, src_row, dst_row;      /* how many, and how far apart, in bytes */
     const char *src, *src_end;             /* the first tap; up to here may be read */
     char *dst;
     void *padded[2];                       /* scratch for a row and its padding */
+    void *unstrided;                       /* and for one of results with stride 1 */
     ptrdiff_t channels, outputs;           /* of a pixel; of a row, all channels */
     ptrdiff_t before, columns_inside;      /* elements of padding before a row, and of it */
     ptrdiff_t pitch;                       /* elements of a padded row */
@@ -483,6 +484,23 @@ typedef struct {
     int shift;                             /* of integers: the divisor is this power of two */
     ptrdiff_t ahead, fresh;                /* what to prefetch, in bytes */
 } small_windows;
+
+/* Every `stride`-th pixel of n; MOVED bytes, at least a pixel, where more follow that are written. */
+#define MOVE_PIXELS(MOVED)                                     \
+    for (; n > MOVED; n--, src += stride * size, dst += size) \
+        memcpy(dst, src, MOVED);
+static void move_pixels(const char *src, ptrdiff_t stride, ptrdiff_t size, char *dst, ptrdiff_t n)
+{
+    if (size <= 4) {
+        MOVE_PIXELS(4)
+    } else if (size <= 8) {
+        MOVE_PIXELS(8)
+    } else if (size <= 16) {
+        MOVE_PIXELS(16)
+    }
+    for (; n > 0; n--, src += stride * size, dst += size)
+        memcpy(dst, src, size);
+}
 
 #define KIND float
 #define T float
@@ -636,8 +654,60 @@ typedef struct {
 #define EVERY_SECOND EVERY_SECOND_32
 #include "_integers.h"
 
+#if defined(__AVX2__)
+/* Averages of 2x2 pixels of three bytes, the commonest images: bytes of neighbouring pixels are
+ * brought together and added in pairs. */
+static void average_colours(const small_windows *w)
+{
+    const __m256i together = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11, -1, -1, -1, -1));
+    const __m256i ones = _mm256_set1_epi8(1), one = _mm256_set1_epi16(1);
+    const __m256i half = _mm256_set1_epi16((int16_t)((1 << w->shift >> 1) - 1));
+    const char *src = w->src;
+    char *dst = w->dst;
+    for (ptrdiff_t y = 0; y < w->rows; y++, src += w->src_row, dst += w->dst_row) {
+        const uint8_t *row[2] = {(const uint8_t *)src, (const uint8_t *)(src + w->tap[1])};
+        uint8_t *out = (uint8_t *)dst;
+        ptrdiff_t left = w->outputs;
+        /* 12 results from 24 bytes of each row; 28 are read, and 14 written */
+        for (; left >= 15; left -= 12, out += 12) {
+            __m256i sum[2];
+            for (int k = 0; k < 2; k++, row[k - 1] += 24) {
+                __m128i low = _mm_loadu_si128((const __m128i *)row[k]);
+                __m128i high = _mm_loadu_si128((const __m128i *)(row[k] + 12));
+                prefetch_line((const char *)row[k] + AHEAD);
+                sum[k] = _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
+                sum[k] = _mm256_maddubs_epi16(_mm256_shuffle_epi8(sum[k], together), ones);
+            }
+            sum[0] = _mm256_add_epi16(sum[0], sum[1]);
+            sum[1] = _mm256_and_si256(SHIFTED_(sra_epi16, sum[0], w->shift), one); /* half to even */
+            sum[0] = _mm256_add_epi16(_mm256_add_epi16(sum[0], half), sum[1]);
+            sum[0] = SHIFTED_(sra_epi16, sum[0], w->shift);
+            sum[0] = _mm256_packus_epi16(sum[0], sum[0]);
+            _mm_storel_epi64((__m128i *)out, _mm256_castsi256_si128(sum[0]));
+            _mm_storel_epi64((__m128i *)(out + 6), _mm256_extracti128_si256(sum[0], 1));
+        }
+        for (ptrdiff_t j = 0; j < left; j++) {
+            ptrdiff_t at = j / 3 * 6 + j % 3;
+            int sum = row[0][at] + row[0][at + 3] + row[1][at] + row[1][at + 3];
+            out[j] = (uint8_t)((sum + (1 << w->shift >> 1) - 1 + (sum >> w->shift & 1)) >> w->shift);
+        }
+    }
+}
+#define AVERAGES_COLOURS(w)                                                       \
+    ((w)->columns == 2 && (w)->stride == 2 && (w)->channels == 3 && (w)->taps == 2 && \
+     (w)->before == 0 && 2 * (w)->outputs <= (w)->columns_inside)
+#else
+#define AVERAGES_COLOURS(w) 0
+#define average_colours(w)
+#endif
+
 static void pool_small(kind_t kind, const small_windows *w)
 {
+    if (kind == KIND_UINT8 && w->op == OP_SUM && AVERAGES_COLOURS(w)) {
+        average_colours(w);
+        return;
+    }
     switch (kind) {
     case KIND_FLOAT32: pool_small_float(w); break;
     case KIND_FLOAT64: pool_small_double(w); break;

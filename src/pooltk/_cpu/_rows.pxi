@@ -12,16 +12,18 @@ cdef extern from "_rows.h" nogil:
         MULTIPLIED
         DIVIDED
         DIVIDED_EACH
-        MOST_TAPS
+        MOST_COLUMNS
+        MOST_ROWS
     ctypedef struct small_windows:
         int op, taps, columns, stride, finish
-        Py_ssize_t tap[5]
+        Py_ssize_t tap[9]
         bint pad
         Py_ssize_t rows, src_row, dst_row
         const char* src
         const char* src_end
         char* dst
         void* padded[2]
+        void* unstrided
         Py_ssize_t channels, outputs
         Py_ssize_t before, columns_inside
         Py_ssize_t pitch

@@ -64,39 +64,58 @@ static ALWAYS_INLINE T OF_T(scalar_joined_)(int op, T a, T b)
 #endif
 }
 
+#define READ(k) OF_T(read_)(row[k] + j)
+#define SCALAR_READ(k) OF_T(scalar_read_)(row[k][j])
+
+static ALWAYS_INLINE VECTOR OF_T(merged_4_)(int op, int taps, const S *const *row, ptrdiff_t j)
+{
+    VECTOR a = READ(0);
+    if (taps >= 2)
+        a = OF_T(joined_)(op, a, READ(1));
+    if (taps == 3)
+        a = OF_T(joined_)(op, a, READ(2));
+    if (taps == 4)
+        a = OF_T(joined_)(op, a, OF_T(joined_)(op, READ(2), READ(3)));
+    return a;
+}
+
+static ALWAYS_INLINE T OF_T(scalar_merged_4_)(int op, int taps, const S *const *row, ptrdiff_t j)
+{
+    T a = SCALAR_READ(0);
+    if (taps >= 2)
+        a = OF_T(scalar_joined_)(op, a, SCALAR_READ(1));
+    if (taps == 3)
+        a = OF_T(scalar_joined_)(op, a, SCALAR_READ(2));
+    if (taps == 4)
+        a = OF_T(scalar_joined_)(op, a, OF_T(scalar_joined_)(op, SCALAR_READ(2), SCALAR_READ(3)));
+    return a;
+}
+
+/* Of up to MOST_ROWS rows, as merge_taps of _tiles.pxi does it: fours, then twice as many. */
 static ALWAYS_INLINE VECTOR OF_T(merged_)(int op, int taps, const S *const *row, ptrdiff_t j)
 {
-    VECTOR a = OF_T(read_)(row[0] + j);
-    if (taps >= 2)
-        a = OF_T(joined_)(op, a, OF_T(read_)(row[1] + j));
-    if (taps == 3)
-        a = OF_T(joined_)(op, a, OF_T(read_)(row[2] + j));
-    if (taps >= 4)
-        a = OF_T(joined_)(op, a, OF_T(joined_)(op, OF_T(read_)(row[2] + j), OF_T(read_)(row[3] + j)));
-    if (taps == 5)
-        a = OF_T(joined_)(op, a, OF_T(read_)(row[4] + j));
-    return a;
+    VECTOR a = OF_T(merged_4_)(op, taps < 4 ? taps : 4, row, j);
+    if (taps > 4)
+        a = OF_T(joined_)(op, a, OF_T(merged_4_)(op, taps < 8 ? taps - 4 : 4, row + 4, j));
+    return taps == 9 ? OF_T(joined_)(op, a, READ(8)) : a;
 }
 
 static ALWAYS_INLINE T OF_T(scalar_merged_)(int op, int taps, const S *const *row, ptrdiff_t j)
 {
-    T a = OF_T(scalar_read_)(row[0][j]);
-    if (taps >= 2)
-        a = OF_T(scalar_joined_)(op, a, OF_T(scalar_read_)(row[1][j]));
-    if (taps == 3)
-        a = OF_T(scalar_joined_)(op, a, OF_T(scalar_read_)(row[2][j]));
-    if (taps >= 4)
-        a = OF_T(scalar_joined_)(op, a, OF_T(scalar_joined_)(op, OF_T(scalar_read_)(row[2][j]), OF_T(scalar_read_)(row[3][j])));
-    if (taps == 5)
-        a = OF_T(scalar_joined_)(op, a, OF_T(scalar_read_)(row[4][j]));
-    return a;
+    T a = OF_T(scalar_merged_4_)(op, taps < 4 ? taps : 4, row, j);
+    if (taps > 4)
+        a = OF_T(scalar_joined_)(
+            op, a, OF_T(scalar_merged_4_)(op, taps < 8 ? taps - 4 : 4, row + 4, j));
+    return taps == 9 ? OF_T(scalar_joined_)(op, a, SCALAR_READ(8)) : a;
 }
+#undef READ
+#undef SCALAR_READ
 
 /* The rows of a window, merged into the middle of a padded row. */
 static ALWAYS_INLINE void OF_T(merge_taps_)(
     int op, int taps, const small_windows *w, const char *src, T *dst)
 {
-    const S *row[MOST_TAPS];
+    const S *row[MOST_ROWS];
     ptrdiff_t n = w->columns_inside, j = 0;
     for (int k = 0; k < taps; k++)
         row[k] = (const S *)(src + w->tap[k]);
@@ -196,24 +215,33 @@ static ALWAYS_INLINE void OF_T(merge_columns_)(
 #undef RESULTS
 }
 
-#define MERGE_TAPS(name, op, taps)\
-    static void OF_T(merge_##name##taps##_)(const small_windows *w, const char *src, T *dst)        \
-    {                                                                                       \
-        OF_T(merge_taps_)(op, taps, w, src, dst);                                           \
+typedef void (*OF_T(merge_t_))(const small_windows *, const char *, T *);
+
+#define MERGE_TAPS(op, taps)                                                            \
+    static void OF_T(merge_##op##_##taps##_)(const small_windows *w, const char *src, T *dst) \
+    {                                                                                   \
+        OF_T(merge_taps_)(op, taps, w, src, dst);                                       \
     }
+#define MERGE_ALL_TAPS(op)                                                              \
+    MERGE_TAPS(op, 1) MERGE_TAPS(op, 2) MERGE_TAPS(op, 3)                               \
+    MERGE_TAPS(op, 4) MERGE_TAPS(op, 5) MERGE_TAPS(op, 6)                               \
+    MERGE_TAPS(op, 7) MERGE_TAPS(op, 8) MERGE_TAPS(op, 9)                               \
+    static const OF_T(merge_t_) OF_T(merges_##op##_)[MOST_ROWS] = {                     \
+        OF_T(merge_##op##_1_), OF_T(merge_##op##_2_), OF_T(merge_##op##_3_),            \
+        OF_T(merge_##op##_4_), OF_T(merge_##op##_5_), OF_T(merge_##op##_6_),            \
+        OF_T(merge_##op##_7_), OF_T(merge_##op##_8_), OF_T(merge_##op##_9_)};
 #if !defined(SUMS)
-MERGE_TAPS(max, OP_MAX, 1)
-MERGE_TAPS(max, OP_MAX, 2)
-MERGE_TAPS(max, OP_MAX, 3)
-MERGE_TAPS(max, OP_MAX, 4)
-MERGE_TAPS(max, OP_MAX, 5)
+MERGE_ALL_TAPS(OP_MAX)
 #endif
 #if defined(FLOATING) || defined(SUMS)
-MERGE_TAPS(sum, OP_SUM, 1)
-MERGE_TAPS(sum, OP_SUM, 2)
-MERGE_TAPS(sum, OP_SUM, 3)
-MERGE_TAPS(sum, OP_SUM, 4)
-MERGE_TAPS(sum, OP_SUM, 5)
+MERGE_ALL_TAPS(OP_SUM)
+#endif
+#if !defined(FLOATING) && defined(SUMS)
+#define MERGES(op) OF_T(merges_OP_SUM_)
+#elif !defined(FLOATING)
+#define MERGES(op) OF_T(merges_OP_MAX_)
+#else
+#define MERGES(op) (op == OP_SUM ? OF_T(merges_OP_SUM_) : OF_T(merges_OP_MAX_))
 #endif
 
 /* Pairs of columns over 2 or 4 rows without padding: nothing goes through a padded row. `following`
@@ -255,22 +283,10 @@ static ALWAYS_INLINE void OF_T(pool_pairs_)(
     }
 }
 
-typedef void (*OF_T(merge_t_))(const small_windows *, const char *, T *);
-
 static ALWAYS_INLINE void OF_T(pool_rows_)(
     int op, int columns, int stride, int finish, const small_windows *w)
 {
-    static const OF_T(merge_t_) merges[2][MOST_TAPS] = {
-#if !defined(SUMS)
-        [OP_MAX] = {OF_T(merge_max1_), OF_T(merge_max2_), OF_T(merge_max3_), OF_T(merge_max4_),
-                    OF_T(merge_max5_)},
-#endif
-#if defined(FLOATING) || defined(SUMS)
-        [OP_SUM] = {OF_T(merge_sum1_), OF_T(merge_sum2_), OF_T(merge_sum3_), OF_T(merge_sum4_),
-                    OF_T(merge_sum5_)},
-#endif
-    };
-    OF_T(merge_t_) merge = merges[op][w->taps - 1];
+    OF_T(merge_t_) merge = MERGES(op)[w->taps - 1];
     T *padded[2] = {(T *)w->padded[0], (T *)w->padded[1]};
     const char *src = w->src;
     char *dst = w->dst;
@@ -297,7 +313,14 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
         }
         const T *merged = padded[y & 1], *divisors = (const T *)w->divisors;
         ptrdiff_t n = w->outputs;
-        if (stride == 1 && w->stride > 1 && w->channels > 1) { /* pixel by pixel */
+        if (stride == 1 && w->stride > 1 && w->channels > 1 && w->channels < 8) {
+            /* few channels: with stride 1, of which every stride-th pixel is kept */
+            ptrdiff_t pixels = n / w->channels;
+            OF_T(merge_columns_)(
+                op, columns, 1, finish, w, merged, divisors, (S *)w->unstrided,
+                ((pixels - 1) * w->stride + 1) * w->channels, 0);
+            move_pixels((const char *)w->unstrided, w->stride, w->channels * sizeof(S), dst, pixels);
+        } else if (stride == 1 && w->stride > 1 && w->channels > 1) { /* pixel by pixel */
             ptrdiff_t c = w->channels;
             for (ptrdiff_t x = 0; x < n; x += c, merged += w->stride * c)
                 OF_T(merge_columns_)(
@@ -361,6 +384,8 @@ static void OF_T(pool_small_)(const small_windows *w)
 }
 
 #undef MERGE_TAPS
+#undef MERGE_ALL_TAPS
+#undef MERGES
 #undef FOR_COLUMNS
 #undef JOIN2
 #undef JOIN

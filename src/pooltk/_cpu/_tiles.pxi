@@ -946,6 +946,7 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
     )
     w.padded[0] = scratch + job.at_even
     w.padded[1] = scratch + job.at_odd
+    w.unstrided = scratch + job.at_wide
     w.channels = tile.channels
     w.outputs = (tile.x_end - tile.x) * tile.channels
     w.before = tile.left * tile.channels
@@ -1182,15 +1183,18 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
         )
         and not (job.divide_first or job.whole_windows)
         and width.kind == SLIDING and width.dilation == 1
-        and width.kernel_size <= MOST_TAPS
+        and width.kernel_size <= MOST_COLUMNS
         and (
             width.stride == 1 or channels >= 8 and width.stride <= 64
+            or channels > 1 and width.stride <= 4 and not (
+                job.op == SUM and (acc_t is float or acc_t is double)  # whose counts may differ
+            )
             or channels == 1 and width.stride == 2 and 2 <= width.kernel_size <= 3
             or channels == 1 and width.stride == width.kernel_size == 4
         )
-        and height.kind == SLIDING and height.dilation == 1
+        and height.kind == SLIDING and height.dilation == 1 and height.kernel_size <= WIDE_ROWS
         and job.window[0].kind == SLIDING and job.window[0].dilation == 1
-        and job.window[0].kernel_size * height.kernel_size <= MOST_TAPS
+        and job.window[0].kernel_size * height.kernel_size <= MOST_ROWS
         and -1e6 < job.divisor_override < 1e6
     )
 

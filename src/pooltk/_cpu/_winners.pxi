@@ -147,8 +147,8 @@ cdef void find_small_winners(
     cdef Py_ssize_t n = (tile.x_end - tile.x) * tile.channels
     cdef float* row_values = scratch + job.at_merged
     cdef int32_t* row_places = <int32_t*>(scratch + job.at_keys)
-    cdef const float* tap_values[MOST_TAPS]
-    cdef const int32_t* tap_places[MOST_TAPS]
+    cdef const float* tap_values[MOST_ROWS]
+    cdef const int32_t* tap_places[MOST_ROWS]
     cdef small_windows w
     w.columns = <int>width.kernel_size
     w.stride = <int>width.stride
