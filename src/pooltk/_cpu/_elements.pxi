@@ -2,9 +2,9 @@
 # a kernel computes with (`acc_t`) and back; the two are often the same, and then nothing is done.
 
 cdef extern from "_halves.h" nogil:
-    ctypedef struct float16_t:
+    ctypedef struct float16_t "pooltk_float16":
         unsigned short bits
-    ctypedef struct bfloat16_t:
+    ctypedef struct bfloat16_t "pooltk_bfloat16":
         unsigned short bits
     float float_of_float16(unsigned short half)
     unsigned short float16_of_float(float value)

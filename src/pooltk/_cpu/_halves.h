@@ -6,9 +6,9 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Types of their own, so that the kernels tell them from uint16. */
-typedef struct { uint16_t bits; } float16_t;
-typedef struct { uint16_t bits; } bfloat16_t;
+/* Types of their own, so that the kernels tell them from uint16; float16_t is one of arm_neon.h. */
+typedef struct { uint16_t bits; } pooltk_float16;
+typedef struct { uint16_t bits; } pooltk_bfloat16;
 
 static inline float float_of_bits(uint32_t bits)
 {
