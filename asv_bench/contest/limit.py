@@ -33,14 +33,14 @@ class Loop:
     """The compiled loop; raises OSError or CalledProcessError where no compiler compiles it."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="contest-limit-")
-        library = Path(self._folder.name) / "limit.so"
         compiler = os.environ.get("CC", "cc").split()
         flags = ["-O3", *_level_flags(), "-fopenmp", "-shared", "-fPIC"]
         self.command = [*compiler, *flags]
-        command = [*self.command, str(SOURCE), "-o", str(library)]
-        subprocess.run(command, check=True, capture_output=True, text=True)
-        self._loop = ctypes.CDLL(str(library)).limit
+        with tempfile.TemporaryDirectory(prefix="contest-limit-") as folder:
+            library = os.path.join(folder, "limit.so")
+            command = [*self.command, str(SOURCE), "-o", library]
+            subprocess.run(command, check=True, capture_output=True, text=True)
+            self._loop = ctypes.CDLL(library).limit
         self._loop.restype = ctypes.c_uint64
 
     def prepare(self, arrays: Arrays, threads: int) -> Callable[[], object]:
