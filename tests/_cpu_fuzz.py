@@ -360,7 +360,7 @@ def assert_close(name, arrays, arguments, given, wanted):
     with np.errstate(all="ignore"):
         (size,) = by_reference(name, (abs(lead.astype("float64")), *arrays[1:]), arguments)
         given, wanted = given.astype("float64"), wanted.astype("float64")
-        width = min(given.itemsize, lead.itemsize) if lead.dtype.kind not in "iub" else 8
+        width = 8 if lead.dtype.kind in "iub" else min(result_dtype.itemsize, lead.itemsize)
         bound = {2: 0.01, 4: 2e-6, 8: 4e-15}[width]
         if width == 8 and result_dtype.name == "bfloat16":
             bound = 2.0**-7  # one ulp: ml_dtypes rounds float64 to it by way of float32
