@@ -226,7 +226,17 @@ class Report:
         """Write `prefix`.md and `prefix`.json."""
         prefix.parent.mkdir(parents=True, exist_ok=True)
         prefix.with_suffix(".md").write_text(self.markdown())
-        prefix.with_suffix(".json").write_text(json.dumps(self.as_json(), indent=1) + "\n")
+        data = json.dumps(_short(self.as_json()), separators=(",", ":"))
+        prefix.with_suffix(".json").write_text(data.replace('{"name"', '\n{"name"') + "\n")
+
+
+def _short(value: Any) -> Any:
+    """Return the same with four digits of each float: no time is known better."""
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    if isinstance(value, dict):
+        return {key: _short(item) for key, item in value.items()}
+    return [_short(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 _INTRODUCTION = """\
