@@ -96,7 +96,7 @@ import numpy as np
 import pooltk
 
 pooltk.set_num_threads(2)
-x = np.random.default_rng(0).standard_normal((64, 64, 64))
+x = np.random.default_rng(0).standard_normal((64, 128, 128))
 
 def work(_=0):
     return [
