@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from contest.cases import CASES
+from contest.devices import Host
 from contest.report import Report
 from contest.run import Entry, Result
 from contest.timing import Timing
@@ -97,7 +98,7 @@ def contest():
         SimpleNamespace(name=name, ours=not rival, rival=rival, distribution=name, version="1")
         for name, rival in (("pooltk", False), ("peer", True))
     ]
-    report = Report(present, ["missing"], None)
+    report = Report(present, ["missing"], None, Host())
     for case, milliseconds in zip(CASES, (1, 6), strict=False):
         times = {"pooltk": milliseconds / 1000, "peer": 0.003}
         entries = {name: Entry(timing=Timing(1, [time])) for name, time in times.items()}
