@@ -225,24 +225,25 @@ typedef void (*OF_T(merge_t_))(const small_windows *, const char *, T *);
 #define MERGE_ALL_TAPS(op)                                                              \
     MERGE_TAPS(op, 1) MERGE_TAPS(op, 2) MERGE_TAPS(op, 3)                               \
     MERGE_TAPS(op, 4) MERGE_TAPS(op, 5) MERGE_TAPS(op, 6)                               \
-    MERGE_TAPS(op, 7) MERGE_TAPS(op, 8) MERGE_TAPS(op, 9)                               \
-    static const OF_T(merge_t_) OF_T(merges_##op##_)[MOST_ROWS] = {                     \
-        OF_T(merge_##op##_1_), OF_T(merge_##op##_2_), OF_T(merge_##op##_3_),            \
-        OF_T(merge_##op##_4_), OF_T(merge_##op##_5_), OF_T(merge_##op##_6_),            \
-        OF_T(merge_##op##_7_), OF_T(merge_##op##_8_), OF_T(merge_##op##_9_)};
+    MERGE_TAPS(op, 7) MERGE_TAPS(op, 8) MERGE_TAPS(op, 9)
+#define MERGES(op)                                                                      \
+    {OF_T(merge_##op##_1_), OF_T(merge_##op##_2_), OF_T(merge_##op##_3_),               \
+     OF_T(merge_##op##_4_), OF_T(merge_##op##_5_), OF_T(merge_##op##_6_),               \
+     OF_T(merge_##op##_7_), OF_T(merge_##op##_8_), OF_T(merge_##op##_9_)}
 #if !defined(SUMS)
 MERGE_ALL_TAPS(OP_MAX)
 #endif
 #if defined(FLOATING) || defined(SUMS)
 MERGE_ALL_TAPS(OP_SUM)
 #endif
-#if !defined(FLOATING) && defined(SUMS)
-#define MERGES(op) OF_T(merges_OP_SUM_)
-#elif !defined(FLOATING)
-#define MERGES(op) OF_T(merges_OP_MAX_)
-#else
-#define MERGES(op) (op == OP_SUM ? OF_T(merges_OP_SUM_) : OF_T(merges_OP_MAX_))
+static const OF_T(merge_t_) OF_T(merges_)[2][MOST_ROWS] = {
+#if !defined(SUMS)
+    [OP_MAX] = MERGES(OP_MAX),
 #endif
+#if defined(FLOATING) || defined(SUMS)
+    [OP_SUM] = MERGES(OP_SUM),
+#endif
+};
 
 /* Pairs of columns over 2 or 4 rows without padding: nothing goes through a padded row. `following`
  * results of rows to come may be written, as they will be again. */
@@ -286,7 +287,7 @@ static ALWAYS_INLINE void OF_T(pool_pairs_)(
 static ALWAYS_INLINE void OF_T(pool_rows_)(
     int op, int columns, int stride, int finish, const small_windows *w)
 {
-    OF_T(merge_t_) merge = MERGES(op)[w->taps - 1];
+    OF_T(merge_t_) merge = OF_T(merges_)[op][w->taps - 1];
     T *padded[2] = {(T *)w->padded[0], (T *)w->padded[1]};
     const char *src = w->src;
     char *dst = w->dst;
