@@ -162,9 +162,9 @@ def test_unsought_gradients():
     gradient = array_of(case.result_shape, "float32", seed=1)
     places = np.array([-1, 42, 43, 2**31, 2**32, 2**63 - 1, -(2**63), -(2**32), 10**6])
     indices = np.resize(places, case.result_shape)
-    indices[0, 0, 0] = 5
+    indices[0, 0, 0] = 1
     expected = np.zeros(case.shape, "float32")
-    expected[0, 0, 5] = gradient[0, 0, 0]
+    expected[0, 0, 1] = gradient[0, 0, 0]
     x = np.zeros(case.shape, "float32")
     for dtype in ("float32", "float16"):
         result = answers(

@@ -127,7 +127,8 @@ cdef void load_row(
             else:
                 load_limb(<const uint64_t*>src, stride, dst, n, limb)
             return
-    # Each is loaded as itself; for sums halves as floats, integers as int64 or, if short, as int32.
+    # Each is loaded as itself; for sums halves as floats, integers as int64 or, if short, as int32;
+    # for winners what a float holds exactly as float, other 32-bit integers as double.
     if kind == FLOAT32:
         if acc_t is float or acc_t is double:
             load_elements(<const float*>src, stride, dst, n)
@@ -141,22 +142,22 @@ cdef void load_row(
         if acc_t is float or acc_t is double or acc_t is int16_t:
             load_elements(<const bfloat16_t*>src, stride, dst, n)
     elif kind == INT8:
-        if acc_t is int8_t or acc_t is int32_t or acc_t is int64_t:
+        if acc_t is int8_t or acc_t is int32_t or acc_t is int64_t or acc_t is float:
             load_elements(<const int8_t*>src, stride, dst, n)
     elif kind == UINT8:
-        if acc_t is uint8_t or acc_t is int32_t or acc_t is int64_t:
+        if acc_t is uint8_t or acc_t is int32_t or acc_t is int64_t or acc_t is float:
             load_elements(<const uint8_t*>src, stride, dst, n)
     elif kind == INT16:
-        if acc_t is int16_t or acc_t is int32_t or acc_t is int64_t:
+        if acc_t is int16_t or acc_t is int32_t or acc_t is int64_t or acc_t is float:
             load_elements(<const int16_t*>src, stride, dst, n)
     elif kind == UINT16:
-        if acc_t is uint16_t or acc_t is int32_t or acc_t is int64_t:
+        if acc_t is uint16_t or acc_t is int32_t or acc_t is int64_t or acc_t is float:
             load_elements(<const uint16_t*>src, stride, dst, n)
     elif kind == INT32:
-        if acc_t is int32_t or acc_t is int64_t:
+        if acc_t is int32_t or acc_t is int64_t or acc_t is double:
             load_elements(<const int32_t*>src, stride, dst, n)
     elif kind == UINT32:
-        if acc_t is uint32_t or acc_t is int64_t:
+        if acc_t is uint32_t or acc_t is int64_t or acc_t is double:
             load_elements(<const uint32_t*>src, stride, dst, n)
     elif kind == INT64:
         if acc_t is int64_t:
@@ -214,6 +215,19 @@ cdef void store_row(
             store_elements(src, <float16_t*>dst, stride, n)
         elif kind == BFLOAT16:
             store_elements(src, <bfloat16_t*>dst, stride, n)
+        elif acc_t is float:  # winners
+            if kind == INT8:
+                store_elements(src, <int8_t*>dst, stride, n)
+            elif kind == UINT8:
+                store_elements(src, <uint8_t*>dst, stride, n)
+            elif kind == INT16:
+                store_elements(src, <int16_t*>dst, stride, n)
+            elif kind == UINT16:
+                store_elements(src, <uint16_t*>dst, stride, n)
+        elif kind == INT32:
+            store_elements(src, <int32_t*>dst, stride, n)
+        elif kind == UINT32:
+            store_elements(src, <uint32_t*>dst, stride, n)
     elif acc_t is int16_t:
         if kind == FLOAT16:
             store_elements(src, <float16_t*>dst, stride, n)

@@ -25,7 +25,7 @@ cdef bint planes_may_join(const job_t* job, const acc_t* _) noexcept nogil:
         and job.src.stride[2] == job.src.item and not job.divide_first
         and not job.whole_windows
         and (width.kind == ADAPTIVE or width.input_size <= NARROW)
-        and joined_rows(job, 1) * width.input_size <= JOINED // PLANES
+        and block_may_join(job, 1)
     )
 
 
@@ -35,33 +35,67 @@ cdef inline Py_ssize_t joined_rows(const job_t* job, Py_ssize_t outputs) noexcep
     return min(rows, job.window[1].input_size) * job.window[0].input_size
 
 
-cdef int pool_joined(job_t* job, const acc_t* _, int num_threads) except -1:
-    """As pool_tiles, PLANES at a time."""
+cdef inline bint block_may_join(const job_t* job, Py_ssize_t outputs) noexcept nogil:
+    """Whether there is room for what so many rows of outputs read, and for them."""
+    return max(
+        joined_rows(job, outputs) * job.window[2].input_size,
+        outputs * job.window[0].output_size * job.window[2].output_size,
+    ) <= JOINED // PLANES
+
+
+cdef inline void join_array(array_t* array, const acc_t* _, Py_ssize_t rows) noexcept nogil:
+    """So many rows at each depth of PLANES planes, as those of an array with as many channels."""
+    array.kind = kind_of(_)
+    array.item = sizeof(acc_t)
+    array.size[3] = PLANES
+    array.stride[3] = sizeof(acc_t)
+    array.stride[2] = PLANES * sizeof(acc_t)
+    array.stride[1] = array.size[2] * array.stride[2]
+    array.stride[0] = rows * array.stride[1]
+
+
+cdef inline Py_ssize_t elements_of(const array_t* array) noexcept nogil:
+    """Of a joined array, at all depths."""
+    return array.size[0] * (array.stride[0] // array.item)
+
+
+cdef job_t joined_job(const job_t* job) noexcept nogil:
+    """The operation on planes side by side, as on one item that has them as channels."""
     cdef job_t inner = job[0]
-    cdef Py_ssize_t rows = job.window[1].output_size, blocks, total, index, size
-    cdef Py_ssize_t columns = job.window[2].input_size, axis
-    cdef acc_t* scratch
-    # Blocks of rows, where a plane is too large; all depths of them.
-    while rows > 1 and joined_rows(job, rows) * columns > JOINED // PLANES:
-        rows = ceil_div(rows, 2)
-    blocks = ceil_div(job.window[1].output_size, rows)
     inner.channels = PLANES
     inner.items = 1
     inner.batch_axes = 0
-    inner.src.size[3] = inner.dst.size[3] = PLANES
-    inner.dst.kind = inner.src.kind
-    inner.src.item = inner.dst.item = sizeof(acc_t)
-    inner.src.stride[3] = inner.dst.stride[3] = sizeof(acc_t)
-    inner.src.stride[2] = inner.dst.stride[2] = PLANES * sizeof(acc_t)
-    inner.src.stride[1] = columns * inner.src.stride[2]
-    inner.dst.stride[1] = job.window[2].output_size * inner.dst.stride[2]
-    inner.src.stride[0] = joined_rows(job, rows) // job.window[0].input_size * inner.src.stride[1]
-    inner.dst.stride[0] = rows * inner.dst.stride[1]
+    return inner
+
+
+cdef void place_planes(
+    const job_t* job, Py_ssize_t group, int array, Py_ssize_t* offset
+) noexcept nogil:
+    """Where the planes of a group begin in this array; the last stands for those that it lacks."""
+    cdef Py_ssize_t p
+    for p in range(PLANES):
+        offset[p] = batch_offset(
+            job, job.batch_stride[array], min(group * PLANES + p, job.items - 1)
+        )
+
+
+cdef int pool_joined(job_t* job, const acc_t* _, int num_threads) except -1:
+    """As pool_tiles, PLANES at a time."""
+    cdef job_t inner = joined_job(job)
+    cdef Py_ssize_t rows = job.window[1].output_size, blocks, total, index, size
+    cdef acc_t* scratch
+    # Blocks of rows, where a plane is too large; all depths of them.
+    while rows > 1 and not block_may_join(job, rows):
+        rows = ceil_div(rows, 2)
+    blocks = ceil_div(job.window[1].output_size, rows)
+    join_array(&inner.src, _, joined_rows(job, rows) // job.window[0].input_size)
+    join_array(&inner.dst, _, rows)
     plan(&inner, _)
     job.at_loaded = inner.scratch_size  # the planes of a group, and their results
-    job.at_result = job.at_loaded + joined_rows(job, rows) * columns * PLANES + 64
-    size = rows * job.window[2].output_size
-    size = job.at_result + (job.window[0].output_size + 1) * size * PLANES + 64
+    job.at_result = job.at_loaded + elements_of(&inner.src) + 64
+    # and one depth of them, on the way to where it belongs
+    size = job.at_result + elements_of(&inner.dst) + elements_of(&inner.dst) // inner.dst.size[0]
+    size += 64
     total = ceil_div(job.items, PLANES) * blocks
     num_threads = <int>min(num_threads, total)
     scratch = <acc_t*>allocate(num_threads * size * sizeof(acc_t))
@@ -87,24 +121,17 @@ cdef void pool_planes(
     cdef job_t inner = plan[0]
     cdef tile_t tile
     cdef const axis_t* height = &job.window[1]
-    cdef const axis_t* width = &job.window[2]
-    cdef Py_ssize_t columns = width.input_size, outputs = width.output_size, item, z, p, n
-    cdef Py_ssize_t y_end = min(y + rows, height.output_size), x
+    cdef Py_ssize_t outputs = job.window[2].output_size, z, x
+    cdef Py_ssize_t y_end = min(y + rows, height.output_size)
     cdef Py_ssize_t first = span_begin(height, y), end = max(first, span_end(height, y_end - 1))
-    cdef Py_ssize_t src_offset[PLANES]
-    cdef Py_ssize_t dst_offset[PLANES]
+    cdef Py_ssize_t offset[PLANES]
     cdef acc_t* joined = scratch + job.at_loaded
     cdef acc_t* results = scratch + job.at_result
-    for p in range(PLANES):  # the last plane stands for those that a group lacks
-        item = min(group * PLANES + p, job.items - 1)
-        src_offset[p] = batch_offset(job, job.batch_stride[0], item)
-        dst_offset[p] = batch_offset(job, job.batch_stride[1], item)
     # Row `first` of the input lies first, as does row y of the results.
     inner.src.data = <char*>joined - first * inner.src.stride[1]
     inner.dst.data = <char*>results - y * inner.dst.stride[1]
-    for z in range(job.window[0].input_size):
-        join_rows(job, src_offset, z, first, end, joined)
-        joined += inner.src.stride[0] // <Py_ssize_t>sizeof(acc_t)
+    place_planes(job, group, 0, offset)
+    join_rows(&job.src, offset, first, end, joined, &inner.src)
     tile.item = tile.c = tile.src_offset = 0
     tile.item_end = 1
     tile.channels = PLANES
@@ -118,57 +145,59 @@ cdef void pool_planes(
             tile.y_end = y_end
             pool_rows(&inner, &tile, scratch)
             x += inner.tile_x
-        part_rows(
-            job, dst_offset, z, y, y_end,
-            results + z * (inner.dst.stride[0] // <Py_ssize_t>sizeof(acc_t)),
-            results + job.window[0].output_size * (
-                inner.dst.stride[0] // <Py_ssize_t>sizeof(acc_t)
-            ),
-        )
+    place_planes(job, group, 1, offset)
+    part_rows(
+        &job.dst, offset, y, y_end, results, &inner.dst, results + elements_of(&inner.dst)
+    )
 
 
 cdef void join_rows(
-    const job_t* job, const Py_ssize_t* offset, Py_ssize_t z, Py_ssize_t y, Py_ssize_t end,
-    acc_t* dst,
+    const array_t* array, const Py_ssize_t* offset, Py_ssize_t y, Py_ssize_t end, acc_t* dst,
+    const array_t* joined,
 ) noexcept nogil:
+    """Rows y to end, at all depths, into memory for `joined`."""
     cdef const acc_t* planes[PLANES]
-    cdef Py_ssize_t columns = job.window[2].input_size, run = 1, p
-    if job.src.stride[1] == columns * job.src.stride[2]:
-        run = end - y
-    while y < end:
-        for p in range(PLANES):
-            planes[p] = <const acc_t*>(offset[p] + address(&job.src, z, y, 0, 0))
-        if acc_t is float:
-            join_planes_float(planes, run * columns, dst)
-        elif acc_t is double:
-            join_planes_double(planes, run * columns, dst)
-        dst += run * columns * PLANES
-        y += run
+    cdef Py_ssize_t columns = array.size[2], run = 1, z, row, p
+    if array.stride[1] == columns * array.stride[2]:
+        run = max(1, end - y)
+    for z in range(array.size[0]):
+        row = y
+        while row < end:
+            for p in range(PLANES):
+                planes[p] = <const acc_t*>(offset[p] + address(array, z, row, 0, 0))
+            if acc_t is float:
+                join_planes_float(planes, run * columns, dst + (row - y) * columns * PLANES)
+            elif acc_t is double:
+                join_planes_double(planes, run * columns, dst + (row - y) * columns * PLANES)
+            row += run
+        dst += joined.stride[0] // joined.item
 
 
 cdef void part_rows(
-    const job_t* job, const Py_ssize_t* offset, Py_ssize_t z, Py_ssize_t y, Py_ssize_t end,
-    const acc_t* src, acc_t* scratch,
+    const array_t* array, const Py_ssize_t* offset, Py_ssize_t y, Py_ssize_t end,
+    const acc_t* src, const array_t* joined, acc_t* scratch,
 ) noexcept nogil:
-    """Results to where they belong; by way of scratch if their rows do not lie together there."""
+    """The way back; by way of scratch if the rows of a plane do not lie together there."""
     cdef acc_t* planes[PLANES]
-    cdef Py_ssize_t columns = job.window[2].output_size, n = (end - y) * columns, p, row
+    cdef Py_ssize_t columns = array.size[2], n = (end - y) * columns, z, p, row
     cdef bint direct = (
-        job.dst.kind == job.src.kind and job.dst.stride[2] == job.dst.item
-        and job.dst.stride[1] == columns * job.dst.stride[2]
+        array.kind == kind_of(src) and array.stride[2] == array.item
+        and array.stride[1] == columns * array.stride[2]
     )
-    for p in range(PLANES):
-        planes[p] = scratch + p * n
-        if direct:
-            planes[p] = <acc_t*>(offset[p] + address(&job.dst, z, y, 0, 0))
-    if acc_t is float:
-        part_planes_float(src, n, planes)
-    elif acc_t is double:
-        part_planes_double(src, n, planes)
-    if not direct:
+    for z in range(array.size[0]):
         for p in range(PLANES):
-            for row in range(end - y):
-                store_columns(
-                    &job.dst, planes[p] + row * columns,
-                    offset[p] + address(&job.dst, z, y + row, 0, 0), columns, 1,
-                )
+            planes[p] = scratch + p * n
+            if direct:
+                planes[p] = <acc_t*>(offset[p] + address(array, z, y, 0, 0))
+        if acc_t is float:
+            part_planes_float(src, n, planes)
+        elif acc_t is double:
+            part_planes_double(src, n, planes)
+        if not direct:
+            for p in range(PLANES):
+                for row in range(end - y):
+                    store_columns(
+                        array, planes[p] + row * columns,
+                        offset[p] + address(array, z, y + row, 0, 0), columns, 1,
+                    )
+        src += joined.stride[0] // joined.item

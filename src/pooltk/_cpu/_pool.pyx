@@ -14,9 +14,10 @@ How it works
     _tiles.pxi     max_pool and sum_pool: pool_tile <- merge_window_rows <- merge_taps
                                                     <- pool_row, reduce_window
     _planes.pxi    small planes, many at a time: pool_joined <- pool_planes
-    _winners.pxi   max_pool_indices, max_pool_backward: find_winners, scatter_block
+    _winners.pxi   max_pool_indices: find_winners <- find_in_rows, find_by_doubling
+    _gradients.pxi  max_pool_backward: gather_block or scatter_block, by find_winners
     _small.h       the commonest windows, rows to results: pool_small <- pool_small_tile
-    _small_winners.h  and their winners, of float32: find_small_winners
+    _winners_of.h  rows of winners, and gradients gathered by them
 
 What was rejected
     Visiting each window's taps (k * k loads an output); a running sum along the row (it loses
@@ -53,6 +54,7 @@ include "_rows.pxi"
 include "_tiles.pxi"
 include "_planes.pxi"
 include "_winners.pxi"
+include "_gradients.pxi"
 
 
 cdef enum:
@@ -113,6 +115,8 @@ cdef class Plan:
         job.grad.data = NULL if grad is None else address_of(grad, False)
         if self.operation == AVG_POOL:
             kind = sum_kind(&job)
+        elif self.operation != MAX_POOL:
+            kind = winner_kind(kind)
         if kind == FLOAT32:
             run(self.operation, &job, <const float*>NULL, num_threads)
         elif kind == FLOAT64:
@@ -166,12 +170,13 @@ cdef kind_t sum_kind(job_t* job) noexcept nogil:
 cdef int run(
     operation_t operation, job_t* job, const acc_t* _, int num_threads
 ) except -1:
-    if operation == MAX_POOL_INDICES:
-        return find_tiles(job, _, num_threads)
-    if operation == MAX_POOL_BACKWARD:
-        if job.grad.kind == FLOAT64:
-            return scatter(job, _, <const double*>NULL, num_threads)
-        return scatter(job, _, <const float*>NULL, num_threads)
+    if acc_t is float or acc_t is double or acc_t is int64_t or acc_t is uint64_t:
+        if operation == MAX_POOL_INDICES:
+            return find_tiles(job, _, num_threads)
+        if operation == MAX_POOL_BACKWARD:
+            if job.grad.kind == FLOAT64:
+                return max_backward(job, _, <const double*>NULL, num_threads)
+            return max_backward(job, _, <const float*>NULL, num_threads)
     return pool_tiles(job, _, num_threads)
 
 

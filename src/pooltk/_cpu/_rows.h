@@ -110,18 +110,7 @@ static inline double scalar_max_double(double a, double b)
 #define product_float(a, b) _mm256_mul_ps(a, b)
 #define quotient_float(a, b) _mm256_div_ps(a, b)
 #define unordered_float(a) _mm256_cmp_ps(a, a, _CMP_UNORD_Q)
-#define KEYS_float __m256i
-#define load_keys_float(p) _mm256_loadu_si256((const __m256i *)(p))
-#define store_keys_float(p, k) _mm256_storeu_si256((__m256i *)(p), k)
-#define all_keys_float(k) _mm256_set1_epi32(k)
-#define beats_float(b, a) \
-    _mm256_and_ps(_mm256_cmp_ps(a, b, _CMP_NGE_UQ), _mm256_cmp_ps(a, a, _CMP_ORD_Q))
-#define smaller_key_float(k, l) _mm256_castsi256_ps(_mm256_cmpgt_epi32(l, k))
-#define and_float(a, b) _mm256_and_ps(a, b)
-#define or_float(a, b) _mm256_or_ps(a, b)
-#define and_not_float(a, b) _mm256_andnot_ps(b, a)
 #define choose_float(mask, b, a) _mm256_blendv_ps(a, b, mask)
-#define choose_keys_float(mask, l, k) _mm256_blendv_epi8(k, l, _mm256_castps_si256(mask))
 #define VECTOR_double __m256d
 #define WIDTH_double 4
 #define load_double _mm256_loadu_pd
@@ -135,18 +124,7 @@ static inline double scalar_max_double(double a, double b)
 #define product_double(a, b) _mm256_mul_pd(a, b)
 #define quotient_double(a, b) _mm256_div_pd(a, b)
 #define unordered_double(a) _mm256_cmp_pd(a, a, _CMP_UNORD_Q)
-#define KEYS_double __m256d
-#define load_keys_double _mm256_loadu_pd
-#define store_keys_double _mm256_storeu_pd
-#define all_keys_double(k) _mm256_set1_pd(k)
-#define beats_double(b, a) \
-    _mm256_and_pd(_mm256_cmp_pd(a, b, _CMP_NGE_UQ), _mm256_cmp_pd(a, a, _CMP_ORD_Q))
-#define smaller_key_double(k, l) _mm256_cmp_pd(k, l, _CMP_LT_OQ)
-#define and_double(a, b) _mm256_and_pd(a, b)
-#define or_double(a, b) _mm256_or_pd(a, b)
-#define and_not_double(a, b) _mm256_andnot_pd(b, a)
 #define choose_double(mask, b, a) _mm256_blendv_pd(a, b, mask)
-#define choose_keys_double choose_double
 #elif defined(__SSE2__) || defined(_M_X64)
 #define VECTOR_float __m128
 #define WIDTH_float 4
@@ -161,18 +139,7 @@ static inline double scalar_max_double(double a, double b)
 #define product_float(a, b) _mm_mul_ps(a, b)
 #define quotient_float(a, b) _mm_div_ps(a, b)
 #define unordered_float(a) _mm_cmpunord_ps(a, a)
-#define KEYS_float __m128i
-#define load_keys_float(p) _mm_loadu_si128((const __m128i *)(p))
-#define store_keys_float(p, k) _mm_storeu_si128((__m128i *)(p), k)
-#define all_keys_float(k) _mm_set1_epi32(k)
-#define beats_float(b, a) _mm_and_ps(_mm_cmpnge_ps(a, b), _mm_cmpord_ps(a, a))
-#define smaller_key_float(k, l) _mm_castsi128_ps(_mm_cmpgt_epi32(l, k))
-#define and_float(a, b) _mm_and_ps(a, b)
-#define or_float(a, b) _mm_or_ps(a, b)
-#define and_not_float(a, b) _mm_andnot_ps(b, a)
 #define choose_float(mask, b, a) _mm_or_ps(_mm_and_ps(mask, b), _mm_andnot_ps(mask, a))
-#define choose_keys_float(mask, l, k) \
-    _mm_castps_si128(choose_float(mask, _mm_castsi128_ps(l), _mm_castsi128_ps(k)))
 #define VECTOR_double __m128d
 #define WIDTH_double 2
 #define load_double _mm_loadu_pd
@@ -186,17 +153,7 @@ static inline double scalar_max_double(double a, double b)
 #define product_double(a, b) _mm_mul_pd(a, b)
 #define quotient_double(a, b) _mm_div_pd(a, b)
 #define unordered_double(a) _mm_cmpunord_pd(a, a)
-#define KEYS_double __m128d
-#define load_keys_double _mm_loadu_pd
-#define store_keys_double _mm_storeu_pd
-#define all_keys_double(k) _mm_set1_pd(k)
-#define beats_double(b, a) _mm_and_pd(_mm_cmpnge_pd(a, b), _mm_cmpord_pd(a, a))
-#define smaller_key_double(k, l) _mm_cmplt_pd(k, l)
-#define and_double(a, b) _mm_and_pd(a, b)
-#define or_double(a, b) _mm_or_pd(a, b)
-#define and_not_double(a, b) _mm_andnot_pd(b, a)
 #define choose_double(mask, b, a) _mm_or_pd(_mm_and_pd(mask, b), _mm_andnot_pd(mask, a))
-#define choose_keys_double choose_double
 #elif defined(__aarch64__)
 #include <arm_neon.h>
 #define VECTOR_float float32x4_t
@@ -311,66 +268,6 @@ static inline double scalar_max_double(double a, double b)
 #define EVEN(T, p) even_##T(load_##T(p), load_##T((p) + WIDTH_##T))
 #define ODD(T, p) odd_##T(load_##T(p), load_##T((p) + WIDTH_##T))
 
-/* Winners: values, and with each the key of the tap that it came from. Of equal values, and among
- * NaNs, the smaller key wins. Keys are as wide as the values: int32, or integers held in double. */
-#define scalar_beats(b, a) (!((a) >= (b)) && (a) == (a))
-#define scalar_wins(b, l, a, k) (scalar_beats(b, a) || (!scalar_beats(a, b) && (l) < (k)))
-
-#if defined(KEYS_float)
-#define DEFINE_WINNERS(T, K)                                                                      \
-    /* a row of later taps, all of one key, challenges the winners so far */                      \
-    static void challenge_##T(T *a, K *keys, const T *b, K key, ptrdiff_t n)                      \
-    {                                                                                             \
-        ptrdiff_t j = 0;                                                                          \
-        for (; j + WIDTH_##T <= n; j += WIDTH_##T) {                                              \
-            VECTOR_##T x = load_##T(a + j), y = load_##T(b + j), wins = beats_##T(y, x);          \
-            KEYS_##T k = load_keys_##T(keys + j);                                                 \
-            store_##T(a + j, choose_##T(wins, y, x));                                             \
-            store_keys_##T(keys + j, choose_keys_##T(wins, all_keys_##T(key), k));                \
-        }                                                                                         \
-        scalar_challenge_##T(a + j, keys + j, b + j, key, n - j);                                 \
-    }                                                                                             \
-    static void winners_##T(const T *a, const K *keys_a, const T *b, const K *keys_b,             \
-                            T *dst, K *keys, ptrdiff_t n)                                         \
-    {                                                                                             \
-        ptrdiff_t j = 0;                                                                          \
-        for (; j + WIDTH_##T <= n; j += WIDTH_##T) {                                              \
-            VECTOR_##T x = load_##T(a + j), y = load_##T(b + j);                                  \
-            KEYS_##T k = load_keys_##T(keys_a + j), l = load_keys_##T(keys_b + j);                \
-            VECTOR_##T tie_wins = and_not_##T(smaller_key_##T(l, k), beats_##T(x, y));            \
-            VECTOR_##T wins = or_##T(beats_##T(y, x), tie_wins);                                  \
-            store_##T(dst + j, choose_##T(wins, y, x));                                           \
-            store_keys_##T(keys + j, choose_keys_##T(wins, l, k));                                \
-        }                                                                                         \
-        scalar_winners_##T(a + j, keys_a + j, b + j, keys_b + j, dst + j, keys + j, n - j);       \
-    }
-#else
-#define DEFINE_WINNERS(T, K)
-#define challenge_float scalar_challenge_float
-#define winners_float scalar_winners_float
-#define challenge_double scalar_challenge_double
-#define winners_double scalar_winners_double
-#endif
-
-#define DEFINE_SCALAR_WINNERS(T, K)                                                               \
-    static void scalar_challenge_##T(T *a, K *keys, const T *b, K key, ptrdiff_t n)               \
-    {                                                                                             \
-        for (ptrdiff_t j = 0; j < n; j++)                                                         \
-            if (scalar_beats(b[j], a[j])) {                                                       \
-                a[j] = b[j];                                                                      \
-                keys[j] = key;                                                                    \
-            }                                                                                     \
-    }                                                                                             \
-    static void scalar_winners_##T(const T *a, const K *keys_a, const T *b, const K *keys_b,      \
-                                   T *dst, K *keys, ptrdiff_t n)                                  \
-    {                                                                                             \
-        for (ptrdiff_t j = 0; j < n; j++) {                                                       \
-            int wins = scalar_wins(b[j], keys_b[j], a[j], keys_a[j]);                             \
-            dst[j] = wins ? b[j] : a[j];                                                          \
-            keys[j] = wins ? keys_b[j] : keys_a[j];                                               \
-        }                                                                                         \
-    }
-
 /* One value of a run of at least LANES: blocks of so many are merged pairwise into one, of which the
  * run's rest joins the last. Then half as many are written for RUNS runs in a row: to merge
  * neighbours there, as windows of 2, takes a tenth of what one run's last 8 would take by themselves.
@@ -445,10 +342,6 @@ enum { LANES = 16, RUNS = 16 };
         }                                                                                         \
     }
 
-DEFINE_SCALAR_WINNERS(float, int32_t)
-DEFINE_SCALAR_WINNERS(double, double)
-DEFINE_WINNERS(float, int32_t)
-DEFINE_WINNERS(double, double)
 
 DEFINE_ROWS(max, float)
 DEFINE_ROWS(sum, float)

@@ -6,8 +6,13 @@ cdef enum:
     TILE = 2048         # elements of merged rows in a tile
     WIDE_ROWS = 8       # windows of more rows, overlapping by three quarters, share merges of them
     WIDE_TILE = 8192    # bytes of a merged row of such windows
-    BLOCK = 32768       # gradients that are added up in scratch before they are stored
     WIDE_BIN = 32       # windows of more columns that hardly overlap are reduced where they lie
+
+
+cdef enum way_t:  # in which winners are found
+    SCANNED   # tap by tap, whatever the windows
+    IN_ROWS   # the winners of each row's columns, then those of rows
+    DOUBLED   # winners of 1, 2, 4, ... taps, first along the row, then along the height
 
 
 cdef struct array_t:
@@ -27,14 +32,17 @@ cdef struct job_t:
     Py_ssize_t channels
     array_t src
     array_t dst
-    bint find_winners     # not the maxima alone
+    way_t way
     bint direct_winners   # are written where they belong
+    Py_ssize_t slots      # for rows whose winners are kept
     array_t indices       # of winners: written forward, read backward
     array_t grad          # backward of a maximum: what is scattered into dst
-    bint keyed            # winners are found by keys of so many bits for the column
-    Py_ssize_t key_bits
-    Py_ssize_t at_keys, at_bases, at_values, at_indices
+    Py_ssize_t at_places, at_so_far, at_so_far_places, at_tables, at_values, at_indices
+    bint gathers          # gradients, instead of scattering them
+    Py_ssize_t gathered_row, at_gathered, at_grads, at_windows
     bint direct_block     # gradients are added up in dst itself
+    bint whole_rows       # of gradients and indices, which are read where they are
+    Py_ssize_t chunk      # outputs whose gradients are scattered at once
     Py_ssize_t block_rows, block_columns, blocks[2]
     # batch axes: those that do not merge into one are walked here
     Py_ssize_t items
@@ -123,8 +131,14 @@ cdef inline char* address(
 cdef inline acc_t identity_of(const job_t* job, const acc_t* _) noexcept nogil:
     if job.op == SUM:
         return 0
-    if acc_t is float or acc_t is double:
-        return <acc_t>-INFINITY
+    if acc_t is float or acc_t is double:  # integers too, where winners are sought
+        if job.src.kind == INT8:
+            return INT8_MIN
+        if job.src.kind == INT16:
+            return INT16_MIN
+        if job.src.kind == INT32:
+            return <acc_t>INT32_MIN
+        return 0 if job.src.kind >= UINT8 else <acc_t>-INFINITY
     elif acc_t is int8_t:
         return INT8_MIN
     elif acc_t is int16_t:  # of halves: minus infinity
@@ -819,7 +833,7 @@ cdef void place_tile(const job_t* job, Py_ssize_t index, tile_t* tile) noexcept 
     """Which outputs the tile of this index holds, and which columns their windows reach."""
     cdef const axis_t* axis = &job.window[2]
     tile.limb = WHOLE
-    tile.c = index % job.tiles[4] * job.tile_c
+    place_channels(job, index % job.tiles[4], tile)
     index //= job.tiles[4]
     tile.x = index % job.tiles[3] * job.tile_x
     index //= job.tiles[3]
@@ -829,10 +843,15 @@ cdef void place_tile(const job_t* job, Py_ssize_t index, tile_t* tile) noexcept 
     tile.item = index // job.tiles[1] * job.tile_items
     tile.item_end = min(tile.item + job.tile_items, job.items)
     tile.src_offset = batch_offset(job, job.batch_stride[0], tile.item)
-    tile.channels = min(job.tile_c, job.channels - tile.c)
     tile.y_end = min(tile.y + job.tile_y, job.window[1].output_size)
     tile.x_end = min(tile.x + job.tile_x, axis.output_size)
     place_columns(job, tile)
+
+
+cdef inline void place_channels(const job_t* job, Py_ssize_t part, tile_t* tile) noexcept nogil:
+    """Parts as even as they can be: none is left with so few that there is no vector of them."""
+    tile.c = part * job.channels // job.tiles[4]
+    tile.channels = (part + 1) * job.channels // job.tiles[4] - tile.c
 
 
 cdef void place_columns(const job_t* job, tile_t* tile) noexcept nogil:
@@ -1130,7 +1149,7 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     cdef Py_ssize_t channels = job.channels, columns, reach, rows, taps, total, limbs
     cdef bint rows_run_on, results_run_on
     # Wide bins that hardly overlap, and windows far apart: nothing but their taps is read.
-    job.whole_windows = not (job.divide_first or job.find_winners) and (
+    job.whole_windows = not job.divide_first and (
         (width.kind == SLIDING and width.stride // 4 >= extent(width) and width.stride > 64)
         or width.kernel_size >= WIDE_BIN and (
             width.output_size == 1
@@ -1166,7 +1185,7 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
         and (acc_t is float or acc_t is double or job.op == MAX)
     )
     job.wide_rows = (
-        not (job.whole_windows or job.find_winners)
+        not job.whole_windows
         and height.kind == SLIDING and height.kernel_size > WIDE_ROWS
         and height.kernel_size // 4 >= height.stride
         and extent(height) <= 2 * height.input_size + 64
@@ -1174,7 +1193,7 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
 
     job.small = (
         rows_run_on
-        and (job.find_winners or (results_run_on and job.src.kind == job.dst.kind))
+        and results_run_on and job.src.kind == job.dst.kind
         and (
             job.src.kind <= FLOAT64 and job.src.kind == kind_of(_)
             or job.src.item <= 2 and (

@@ -1,306 +1,365 @@
 # Which tap won each maximum: for indices, and for the backward of a maximum.
 #
-# A winner is found like a maximum, rows first, but on pairs of value and key. A key is larger the
-# later a tap comes in row-major order, so that among equals the smaller key wins, in whatever
-# order they meet. Keys are as wide as values, so that vectors of both have the same length.
+# Short integers and halves are compared as floats, 32-bit integers as doubles, which hold each of
+# them. Places in the plane are int32 beside floats, so that vectors of both have the same length.
 
-cdef extern from "_rows.h" nogil:
-    void challenge_float(float* a, int32_t* keys, const float* b, int32_t key, Py_ssize_t n)
-    void challenge_double(double* a, double* keys, const double* b, double key, Py_ssize_t n)
-    void winners_float(
-        const float* a, const int32_t* keys_a, const float* b, const int32_t* keys_b,
-        float* dst, int32_t* keys, Py_ssize_t n,
+cdef extern from "_winners.h" nogil:
+    const Py_ssize_t WIDTH_float
+    const Py_ssize_t WIDTH_double
+    ctypedef struct winners_row:
+        Py_ssize_t channels, pixel, outputs
+        const Py_ssize_t* first
+        const Py_ssize_t* count
+        Py_ssize_t step
+        int columns, stride
+        Py_ssize_t inner, outer
+    void winners_of_row_float(
+        const winners_row* windows, const float* row, int32_t place, float identity,
+        float* values, int32_t* places,
     )
-    void winners_double(
-        const double* a, const double* keys_a, const double* b, const double* keys_b,
-        double* dst, double* keys, Py_ssize_t n,
+    void winners_of_row_double(
+        const winners_row* windows, const double* row, int64_t place, double identity,
+        double* values, int64_t* places,
     )
-
-
-cdef extern from "_small_winners.h" nogil:
-    const bint WINNERS_OF_PIXELS
-    void winners_of_row(
-        const small_windows* windows, const float* row, int32_t place, float* values,
-        int32_t* places,
+    void winners_of_rows_float(
+        int rows, const float** row, const int32_t** row_places, float* values, int32_t* places,
+        int64_t* indices, Py_ssize_t n,
     )
-    void winners_of_rows(
-        int rows, const float** row, const int32_t** row_places, float* values, int64_t* indices,
-        Py_ssize_t n,
+    void winners_of_rows_double(
+        int rows, const double** row, const int64_t** row_places, double* values, int64_t* places,
+        int64_t* indices, Py_ssize_t n,
     )
+    void challenge_later_float(float* values, int32_t* places, Py_ssize_t shift, Py_ssize_t n)
+    void challenge_later_double(double* values, int64_t* places, Py_ssize_t shift, Py_ssize_t n)
+
+ctypedef fused winner_t:
+    float
+    double
+    int64_t
+    uint64_t
+
+ctypedef fused vector_t:  # of which there are vectors of places beside those of values
+    float
+    double
+
+ctypedef fused place_t:
+    int32_t
+    int64_t
+
+cdef enum:
+    SMALL_KERNEL = 5   # windows of more columns, overlapping, are built by doubling
+    WINNERS = 16384    # outputs whose winners are found at once
+    NARROW_WINNERS = 32     # rows of so few columns lie side by side with other planes'
+    SIDE = 180         # of a square of elements from which windows are doubled
+    MOST_SLOTS = 16    # rows whose winners are kept: more than MOST_ROWS
+    MOST_DOUBLED = 1 << 18  # elements of a window: scratch is twice as large, at least
+    FEW_CHANNELS = 8   # as many as a vector holds at any level
+
+cdef struct sink_t:
+    # Where the winners of a tile go: a row's values and places, and elements to the next row's.
+    void* values
+    Py_ssize_t values_row
+    void* places      # indices, int64, or places as they are beside values of this type
+    Py_ssize_t places_row
+    bint as_indices
 
 
-cdef inline Py_ssize_t last_key(const acc_t* _) noexcept nogil:
-    """The key of padding, behind those of all taps."""
-    return <Py_ssize_t>1 << 53 if acc_t is double else INT32_MAX
+cdef inline kind_t winner_kind(kind_t kind) noexcept nogil:
+    """The type as which elements are compared."""
+    if kind == FLOAT64 or kind == INT32 or kind == UINT32:
+        return FLOAT64
+    return kind if kind == INT64 or kind == UINT64 else FLOAT32
 
 
-cdef inline void set_key(const acc_t* _, void* keys, Py_ssize_t j, Py_ssize_t key) noexcept nogil:
-    if acc_t is double:
-        (<double*>keys)[j] = <double>key
-    else:
-        (<int32_t*>keys)[j] = <int32_t>key
-
-
-cdef inline Py_ssize_t get_key(const acc_t* _, const void* keys, Py_ssize_t j) noexcept nogil:
-    if acc_t is double:
-        return <Py_ssize_t>(<const double*>keys)[j]
-    else:
-        return (<const int32_t*>keys)[j]
-
-
-cdef inline void challenge(
-    acc_t* a, void* keys, const acc_t* b, Py_ssize_t key, Py_ssize_t n
-) noexcept nogil:
-    """A row of later taps challenges the winners so far."""
-    cdef Py_ssize_t j
-    cdef int32_t* k = <int32_t*>keys
-    if acc_t is float:
-        challenge_float(a, <int32_t*>keys, b, <int32_t>key, n)
-    elif acc_t is double:
-        challenge_double(a, <double*>keys, b, <double>key, n)
-    else:
-        for j in range(n):
-            k[j] = <int32_t>key if b[j] > a[j] else k[j]
-            a[j] = b[j] if b[j] > a[j] else a[j]
-
-
-cdef inline void merge_winners(
-    const acc_t* a, const void* keys_a, const acc_t* b, const void* keys_b,
-    acc_t* dst, void* keys, Py_ssize_t n,
-) noexcept nogil:
-    cdef Py_ssize_t j
-    cdef const int32_t* first = <const int32_t*>keys_a
-    cdef const int32_t* second = <const int32_t*>keys_b
-    cdef int32_t* result = <int32_t*>keys
-    cdef bint wins
-    if acc_t is float:
-        winners_float(a, first, b, second, dst, result, n)
-    elif acc_t is double:
-        winners_double(
-            a, <const double*>keys_a, b, <const double*>keys_b, dst, <double*>keys, n
-        )
-    else:
-        for j in range(n):
-            wins = (b[j] > a[j]) | ((b[j] == a[j]) & (second[j] < first[j]))
-            result[j] = second[j] if wins else first[j]
-            dst[j] = b[j] if wins else a[j]
-
-
-cdef inline bint beats(acc_t b, acc_t a) noexcept nogil:
+cdef inline bint beats(winner_t b, winner_t a) noexcept nogil:
     """Whether b wins over a, which came earlier."""
     return (not a >= b) and a == a
 
 
-cdef void add_columns(
-    const acc_t* _, void* keys, Py_ssize_t first, Py_ssize_t columns, Py_ssize_t channels,
-    Py_ssize_t bits,
-) noexcept nogil:
-    """keys = keys << bits, plus the column."""
-    cdef Py_ssize_t x, c
-    cdef int32_t* k = <int32_t*>keys
-    cdef double* d = <double*>keys
-    cdef double scale = <double>(<Py_ssize_t>1 << bits)
-    if acc_t is double:
-        for x in range(columns):
-            for c in range(channels):
-                d[x * channels + c] = d[x * channels + c] * scale + <double>(first + x)
-    elif channels == 1:
-        for x in range(columns):
-            k[x] = (k[x] << bits) + <int32_t>(first + x)
-    else:
-        for x in range(columns):
-            for c in range(channels):
-                k[c] = (k[c] << bits) + <int32_t>(first + x)
-            k += channels
-
-
-cdef inline Py_ssize_t key_size(const acc_t* _) noexcept nogil:
-    return 8 if acc_t is double else 4
-
-
 cdef void find_winners(
-    const job_t* job, const tile_t* tile, acc_t* scratch, acc_t* values, int64_t* indices
+    const job_t* job, const tile_t* tile, const sink_t* sink, winner_t* scratch
 ) noexcept nogil:
     """The tile's maxima, and where in the plane they are (-1: nowhere)."""
-    cdef Py_ssize_t row
-    if job.small:
-        if acc_t is float:
-            row = (tile.x_end - tile.x) * tile.channels
-            find_small_winners(job, tile, scratch, values, indices, row, row)
-    elif job.keyed:
-        find_winners_by_keys(job, tile, scratch, values, indices)
-    else:
-        scan_for_winners(job, tile, scratch, values, indices)
+    if winner_t is float or winner_t is double:
+        if job.way == IN_ROWS:
+            find_in_rows(job, tile, sink, scratch)
+            return
+        if job.way == DOUBLED:
+            find_by_doubling(job, tile, sink, scratch)
+            return
+    scan_for_winners(job, tile, sink, scratch)
 
 
-cdef void find_small_winners(
-    const job_t* job, const tile_t* tile, float* scratch, float* values, int64_t* indices,
-    Py_ssize_t values_row, Py_ssize_t indices_row,
+# By rows --------------------------------------------------------------------------------------
+
+cdef inline void merge_winners(
+    int rows, const vector_t** row, const void** row_places, vector_t* values, void* places,
+    bint as_indices, Py_ssize_t n,
 ) noexcept nogil:
-    """Windows of few rows and columns, by _small_winners.h."""
-    cdef const axis_t* depth = &job.window[0]
+    """Of n outputs the winners of rows that have theirs."""
+    cdef int64_t* indices = <int64_t*>places if as_indices else NULL
+    if vector_t is float:
+        winners_of_rows_float(
+            rows, row, <const int32_t**>row_places, values, <int32_t*>places, indices, n
+        )
+    else:
+        winners_of_rows_double(
+            rows, row, <const int64_t**>row_places, values, <int64_t*>places, indices, n
+        )
+
+
+cdef void find_in_rows(
+    const job_t* job, const tile_t* tile, const sink_t* sink, vector_t* scratch
+) noexcept nogil:
+    """Each row's winners are found once, for as many rows of windows as share it."""
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]
-    cdef Py_ssize_t taps_z = tap_count(depth, tile.z), first_z = first_tap(depth, tile.z)
-    cdef Py_ssize_t first_y = first_tap(height, tile.y), taps_y, z, y, t, row
-    cdef Py_ssize_t rows = span_end(height, tile.y_end - 1) - first_y
-    cdef Py_ssize_t n = (tile.x_end - tile.x) * tile.channels
-    cdef float* row_values = scratch + job.at_merged
-    cdef int32_t* row_places = <int32_t*>(scratch + job.at_keys)
-    cdef const float* tap_values[MOST_ROWS]
-    cdef const int32_t* tap_places[MOST_ROWS]
-    cdef small_windows w
-    w.columns = <int>width.kernel_size
-    w.stride = <int>width.stride
-    w.channels = tile.channels
-    w.outputs = tile.x_end - tile.x
-    w.columns_inside = width.input_size
-    w.first_column = tile.x * width.stride - width.padding
-    for z in range(taps_z):
-        for y in range(rows):
-            row = (first_z + z) * height.input_size + first_y + y
-            winners_of_row(
-                &w, <const float*>(
-                    tile.src_offset + address(&job.src, first_z + z, first_y + y, 0, 0)
-                ),
-                <int32_t>(row * width.input_size),
-                row_values + (z * rows + y) * n, row_places + (z * rows + y) * n,
-            )
+    cdef Py_ssize_t n = (tile.x_end - tile.x) * tile.channels, slots = job.slots, slot, row
+    cdef Py_ssize_t taps_z = tap_count(&job.window[0], tile.z), taps_y, first_y, y, z, t, left, i
+    cdef vector_t* values = <vector_t*>sink.values
+    cdef char* places = <char*>sink.places
+    cdef Py_ssize_t place_size = 8 if sink.as_indices else sizeof(vector_t)
+    cdef const vector_t* row_values[MOST_ROWS]
+    cdef const void* row_places[MOST_ROWS]
+    cdef Py_ssize_t in_slot[MOST_ROWS * MOST_SLOTS]
+    cdef int rows
+    cdef winners_row w
+    describe_row(job, tile, &w, <Py_ssize_t*>(scratch + job.at_tables))
+    for i in range(MOST_ROWS * slots):
+        in_slot[i] = -1
     for y in range(tile.y, tile.y_end):
         taps_y = tap_count(height, y)
+        first_y = first_tap(height, y)
+        left = taps_z * taps_y
+        rows = 0
         for z in range(taps_z):
             for t in range(taps_y):
-                row = z * rows + first_tap(height, y) + t - first_y
-                tap_values[z * taps_y + t] = row_values + row * n
-                tap_places[z * taps_y + t] = row_places + row * n
-        winners_of_rows(<int>(taps_z * taps_y), tap_values, tap_places, values, indices, n)
-        values += values_row
-        indices += indices_row
+                row = first_tap(&job.window[0], tile.z) + z * job.window[0].step
+                row = row * height.input_size + first_y + t
+                slot = z % MOST_ROWS * slots + (first_y + t) % slots
+                row_values[rows] = scratch + job.at_rows + slot * n
+                row_places[rows] = scratch + job.at_places + slot * n
+                if in_slot[slot] != row:
+                    find_in_row(job, tile, &w, row, scratch, slot * n)
+                    in_slot[slot] = row
+                rows += 1
+                left -= 1
+                if rows == MOST_ROWS and left:
+                    merge_winners(
+                        rows, row_values, row_places, scratch + job.at_so_far,
+                        scratch + job.at_so_far_places, False, n,
+                    )
+                    row_values[0] = scratch + job.at_so_far
+                    row_places[0] = scratch + job.at_so_far_places
+                    rows = 1
+        if rows == 0:  # dilation may leave no row inside
+            find_in_row(job, tile, NULL, 0, scratch, 0)
+            row_values[0] = scratch + job.at_rows
+            row_places[0] = scratch + job.at_places
+            in_slot[0] = -1
+            rows = 1
+        merge_winners(rows, row_values, row_places, values, places, sink.as_indices, n)
+        values += sink.values_row
+        places += sink.places_row * place_size
 
 
-cdef void find_winners_by_keys(
-    const job_t* job, const tile_t* tile, acc_t* scratch, acc_t* values, int64_t* indices
+cdef void describe_row(
+    const job_t* job, const tile_t* tile, winners_row* w, Py_ssize_t* tables
 ) noexcept nogil:
-    """Pairs of value and key, merged by rows and then by doubling along them."""
-    cdef const axis_t* axis = &job.window[2]
-    cdef acc_t identity = identity_of(job, scratch)
-    cdef acc_t* merged = scratch + job.at_merged
-    cdef acc_t* loaded = scratch + job.at_loaded
-    cdef acc_t* value
-    cdef acc_t* wider
-    cdef char* keys = <char*>(scratch + job.at_keys)
-    cdef char* row_keys
-    cdef char* key
-    cdef char* wider_key
-    cdef const acc_t* row
-    cdef const char* src
-    cdef Py_ssize_t channels = tile.channels, n = tile.columns * channels
-    cdef Py_ssize_t width = tile.pitch * channels, size = key_size(scratch)
-    cdef Py_ssize_t begin = tile.left * channels, outputs = tile.x_end - tile.x
-    cdef Py_ssize_t part = job.at_even - job.at_merged  # elements of each buffer
-    cdef Py_ssize_t y, z, ty, tap, j, last = last_key(scratch), reach, done, shift
-    cdef Py_ssize_t taps_y, taps_z, first_z, first_y
-    cdef int64_t* bases = <int64_t*>(scratch + job.at_bases)
-
-    taps_z = tap_count(&job.window[0], tile.z)
-    first_z = first_tap(&job.window[0], tile.z)
-    for y in range(tile.y, tile.y_end):
-        value = merged + (y - tile.y) * width
-        row_keys = keys + (y - tile.y) * width * size
-        taps_y = tap_count(&job.window[1], y)
-        first_y = first_tap(&job.window[1], y)
-        if taps_y * taps_z * n == 0:
-            fill(value, identity, width)
-            for j in range(width):
-                set_key(scratch, row_keys, j, last)
-            continue
-        tap = 0
-        for z in range(taps_z):
-            for ty in range(taps_y):
-                src = tile.src_offset + address(
-                    &job.src, first_z + z * job.window[0].step,
-                    first_y + ty * job.window[1].step, tile.column, tile.c,
-                )
-                if job.direct_rows:
-                    row = <const acc_t*>src
-                else:
-                    load_columns(&job.src, WHOLE, src, tile.columns, channels, loaded)
-                    row = loaded
-                if tap == 0:
-                    copy(row, value + begin, n)
-                    memset(row_keys, 0, width * size)
-                else:
-                    challenge(value + begin, row_keys + begin * size, row, tap, n)
-                tap += 1
-        # From the row that won to the tap: its column counts after its row.
-        add_columns(
-            scratch, row_keys + begin * size, tile.left, tile.columns, channels, job.key_bits
-        )
-        for j in range(begin):
-            value[j] = identity
-            set_key(scratch, row_keys, j, last)
-        for j in range(begin + n, width):
-            value[j] = identity
-            set_key(scratch, row_keys, j, last)
-
-    # All rows as one: windows of 1, 2, 4, ... taps, then two that overlap.
-    value = merged
-    key = keys
-    reach = (tile.y_end - tile.y) * width
-    shift = axis.dilation * channels
-    done = 1
-    while done < axis.kernel_size:
-        tap = min(done, axis.kernel_size - done)
-        reach -= tap * shift
-        wider = merged + part if value != merged + part else merged + 2 * part
-        wider_key = keys + (wider - merged) * size
-        merge_winners(
-            value, key, value + tap * shift, key + tap * shift * size, wider, wider_key, reach
-        )
-        value = wider
-        key = wider_key
-        done += tap
-
-    for y in range(tile.y, tile.y_end):
-        # where in the flattened plane the tile's first column lies, in the row of each tap
-        taps_y = tap_count(&job.window[1], y)
-        first_y = first_tap(&job.window[1], y)
-        for z in range(taps_z):
-            for ty in range(taps_y):
-                bases[z * taps_y + ty] = tile.column - tile.left + axis.input_size * (
-                    (first_z + z * job.window[0].step) * job.window[1].input_size
-                    + first_y + ty * job.window[1].step
-                )
-        decode_winners(
-            value + (y - tile.y) * width, key + (y - tile.y) * width * size, outputs,
-            axis.stride * channels, channels, bases, job.key_bits, values, indices,
-        )
-        values += outputs * channels
-        indices += outputs * channels
-
-
-cdef inline void decode_winners(
-    const acc_t* value, const char* keys, Py_ssize_t outputs, Py_ssize_t stride,
-    Py_ssize_t channels, const int64_t* bases, Py_ssize_t bits, acc_t* values, int64_t* indices,
-) noexcept nogil:
-    """Of every stride-th pixel the value, and the index that its key stands for."""
-    cdef Py_ssize_t x, c, key, mask = (<Py_ssize_t>1 << bits) - 1, last = last_key(value)
+    cdef const axis_t* width = &job.window[2]
+    cdef Py_ssize_t outputs = tile.x_end - tile.x, x
+    w.channels = tile.channels
+    w.pixel = tile.channels
+    if job.direct_rows and tile.channels > 1:
+        w.pixel = job.src.stride[2] // job.src.item
+    w.outputs = outputs
+    w.step = width.step
+    w.first = tables
+    w.count = tables + outputs
     for x in range(outputs):
-        for c in range(channels):
-            key = get_key(value, keys, x * stride + c)
-            values[x * channels + c] = value[x * stride + c]
-            # the key of padding names no row
-            indices[x * channels + c] = -1 if key == last else bases[key >> bits] + (key & mask)
+        tables[x] = first_tap(width, tile.x + x) - tile.column
+        tables[outputs + x] = tap_count(width, tile.x + x)
+    w.columns = <int>width.kernel_size
+    w.stride = <int>width.stride
+    w.inner = w.outer = -1
+    if tile.channels == 1:
+        w.inner = max(0, ceil_div(width.padding, width.stride) - tile.x)
+        w.outer = floor_div(
+            width.input_size - width.kernel_size + width.padding, width.stride
+        ) + 1 - tile.x
+        w.outer = max(w.inner, min(w.outer, outputs))
 
+
+cdef void find_in_row(
+    const job_t* job, const tile_t* tile, const winners_row* w, Py_ssize_t row, vector_t* scratch,
+    Py_ssize_t slot,
+) noexcept nogil:
+    """Of one row of the input, or, without `w`, of none."""
+    cdef vector_t identity = identity_of(job, scratch)
+    cdef Py_ssize_t place = row * job.window[2].input_size + tile.column, j
+    cdef vector_t* values = scratch + job.at_rows + slot
+    cdef void* places = scratch + job.at_places + slot
+    cdef const vector_t* taps = NULL
+    cdef const char* src
+    if w == NULL:
+        fill(values, identity, (tile.x_end - tile.x) * tile.channels)
+        memset(places, -1, (tile.x_end - tile.x) * tile.channels * sizeof(vector_t))
+        return
+    if tile.columns:
+        src = tile.src_offset + address(
+            &job.src, row // job.window[1].input_size, row % job.window[1].input_size,
+            tile.column, tile.c,
+        )
+        taps = <const vector_t*>src
+        if not job.direct_rows:
+            load_columns(
+                &job.src, WHOLE, src, tile.columns, tile.channels, scratch + job.at_loaded
+            )
+            taps = scratch + job.at_loaded
+    if vector_t is float:
+        winners_of_row_float(w, taps, <int32_t>place, identity, values, <int32_t*>places)
+    else:
+        winners_of_row_double(w, taps, place, identity, values, <int64_t*>places)
+
+
+# By doubling ----------------------------------------------------------------------------------
+
+cdef inline Py_ssize_t first_in_step(Py_ssize_t tap, Py_ssize_t step) noexcept nogil:
+    """The first tap that is not before the plane, of those to which this one belongs."""
+    return tap if tap >= 0 else (tap % step + step) % step
+
+
+cdef void place_row(
+    Py_ssize_t first, Py_ssize_t columns, Py_ssize_t channels, Py_ssize_t base,
+    const axis_t* width, place_t* places,
+) noexcept nogil:
+    """The places of a padded row; padding before the first tap stands for that tap, as it would
+    win if nothing were larger; padding behind the last one for nothing."""
+    cdef Py_ssize_t lead = min(columns, max(0, -first)), end, x, c
+    end = max(lead, min(columns, width.input_size - first))
+    if base < 0:
+        lead = end = 0
+    for x in range(lead):
+        place_pixel(
+            base, first_in_step(first + x, width.dilation), width, channels, places + x * channels
+        )
+    if channels == 1:
+        for x in range(lead, end):
+            places[x] = <place_t>(base + first + x)
+    else:
+        for x in range(lead, end):
+            for c in range(channels):
+                places[x * channels + c] = <place_t>(base + first + x)
+    for x in range(end * channels, columns * channels):
+        places[x] = -1
+
+
+cdef inline void place_pixel(
+    Py_ssize_t base, Py_ssize_t column, const axis_t* width, Py_ssize_t channels, place_t* places
+) noexcept nogil:
+    cdef Py_ssize_t c
+    for c in range(channels):
+        places[c] = <place_t>(base + column) if column < width.input_size else -1
+
+
+cdef void challenge_taps(
+    vector_t* values, vector_t* places, Py_ssize_t taps, Py_ssize_t shift, Py_ssize_t n
+) noexcept nogil:
+    """Windows of so many taps, `shift` apart, from n elements, in place."""
+    cdef Py_ssize_t done = 1, more
+    while done < taps:
+        more = min(done, taps - done)
+        n -= more * shift
+        if vector_t is float:
+            challenge_later_float(values, <int32_t*>places, more * shift, n)
+        else:
+            challenge_later_double(values, <int64_t*>places, more * shift, n)
+        done += more
+
+
+cdef void find_by_doubling(
+    const job_t* job, const tile_t* tile, const sink_t* sink, vector_t* scratch
+) noexcept nogil:
+    """All rows of the tile as one, padded."""
+    cdef const axis_t* height = &job.window[1]
+    cdef const axis_t* width = &job.window[2]
+    cdef vector_t identity = identity_of(job, scratch)
+    cdef Py_ssize_t channels = tile.channels, pitch = tile.pitch * channels, place_size, n, row
+    cdef Py_ssize_t rows = (tile.y_end - tile.y - 1) * height.stride + extent(height)
+    cdef Py_ssize_t taps_z = tap_count(&job.window[0], tile.z), depth, y, z, base, done
+    cdef Py_ssize_t left = tile.left * channels, behind = left + tile.columns * channels
+    cdef vector_t* values = scratch + job.at_rows
+    cdef vector_t* places = scratch + job.at_places
+    cdef const vector_t* row_values[2]
+    cdef const void* row_places[2]
+    cdef void* to_places
+    place_size = 8 if sink.as_indices else sizeof(vector_t)
+    n = (tile.x_end - tile.x) * channels
+    for z in range(max(1, taps_z)):
+        depth = first_tap(&job.window[0], tile.z) + z * job.window[0].step
+        for row in range(rows):
+            y = tile.y * height.stride - height.padding + row
+            base = first_in_step(y, height.dilation)
+            base = (depth * height.input_size + base) * width.input_size if (
+                base < height.input_size and taps_z
+            ) else -1
+            if y < 0 or base < 0 or tile.columns == 0:
+                fill(values + row * pitch, identity, pitch)
+            else:
+                load_columns(
+                    &job.src, WHOLE,
+                    tile.src_offset + address(&job.src, depth, y, tile.column, tile.c),
+                    tile.columns, channels, values + row * pitch + left,
+                )
+                fill(values + row * pitch, identity, left)
+                fill(values + row * pitch + behind, identity, pitch - behind)
+            if vector_t is float:
+                place_row(
+                    tile.x * width.stride - width.padding, tile.pitch, channels, base, width,
+                    <int32_t*>places + row * pitch,
+                )
+            else:
+                place_row(
+                    tile.x * width.stride - width.padding, tile.pitch, channels, base, width,
+                    <int64_t*>places + row * pitch,
+                )
+        challenge_taps(
+            values, places, width.kernel_size, width.dilation * channels, rows * pitch
+        )
+        if width.stride > 1:
+            every(values, values, rows * tile.pitch // width.stride, width.stride, channels)
+            every(places, places, rows * tile.pitch // width.stride, width.stride, channels)
+        done = pitch // width.stride
+        challenge_taps(values, places, height.kernel_size, height.dilation * done, rows * done)
+        for y in range(tile.y_end - tile.y):
+            row_values[0] = scratch + job.at_so_far + y * n
+            row_places[0] = scratch + job.at_so_far_places + y * n
+            row_values[z > 0] = values + y * height.stride * done
+            row_places[z > 0] = places + y * height.stride * done
+            if z + 1 < taps_z:
+                merge_winners(
+                    1 + (z > 0), row_values, row_places, scratch + job.at_so_far + y * n,
+                    scratch + job.at_so_far_places + y * n, False, n,
+                )
+            else:
+                to_places = <char*>sink.places + y * sink.places_row * place_size
+                merge_winners(
+                    1 + (z > 0), row_values, row_places,
+                    <vector_t*>sink.values + y * sink.values_row, to_places, sink.as_indices, n,
+                )
+
+
+# Tap by tap -----------------------------------------------------------------------------------
 
 cdef void scan_for_winners(
-    const job_t* job, const tile_t* tile, acc_t* scratch, acc_t* values, int64_t* indices
+    const job_t* job, const tile_t* tile, const sink_t* sink, winner_t* scratch
 ) noexcept nogil:
-    """Tap by tap, for windows of any form and size."""
     cdef const axis_t* axis = &job.window[2]
-    cdef acc_t identity = identity_of(job, scratch)
-    cdef acc_t* loaded = scratch + job.at_loaded
-    cdef const acc_t* row
+    cdef winner_t identity = identity_of(job, scratch)
+    cdef winner_t* loaded = scratch + job.at_loaded
+    cdef winner_t* values = <winner_t*>sink.values
+    cdef int64_t* indices = <int64_t*>sink.places
+    cdef const winner_t* row
     cdef const char* src
     cdef Py_ssize_t channels = tile.channels, elements = (tile.x_end - tile.x) * channels
     cdef Py_ssize_t y, z, ty, x, c, t, j, taps_y, taps_z, taps, base, first, begin, end, length
@@ -321,8 +380,8 @@ cdef void scan_for_winners(
                 while begin < tile.column + tile.columns:
                     end = tile.column + tile.columns
                     src = tile.src_offset + address(&job.src, depth, height, begin, tile.c)
-                    if job.direct_rows:
-                        row = <const acc_t*>src
+                    if job.direct_rows and channels == 1:
+                        row = <const winner_t*>src
                     else:
                         end = min(end, begin + max(1, job.row_size // channels))
                         load_columns(&job.src, WHOLE, src, end - begin, channels, loaded)
@@ -344,73 +403,129 @@ cdef void scan_for_winners(
                                     values[j] = row[(length - begin) * channels + c]
                                     indices[j] = base + length
                     begin = end
-        values += elements
-        indices += elements
+        values += sink.values_row
+        indices += sink.places_row
 
 
-cdef void plan_winners(job_t* job, const acc_t* _) noexcept nogil:
-    """Tiles as `plan` has them, and scratch for winners; keys, where they are wide enough."""
-    cdef Py_ssize_t rows, columns, total
-    job.find_winners = True
-    plan(job, _)
-    rows = job.window[0].input_size * job.window[1].input_size
-    job.small = (
-        acc_t is float and job.small and rows <= INT32_MAX // job.window[2].input_size
+# Tiles ----------------------------------------------------------------------------------------
+
+cdef way_t way_of(const job_t* job, const winner_t* _) noexcept nogil:
+    cdef const axis_t* depth = &job.window[0]
+    cdef const axis_t* height = &job.window[1]
+    cdef const axis_t* width = &job.window[2]
+    cdef bint pixels = job.channels >= FEW_CHANNELS, regular
+    if not (winner_t is float or winner_t is double):
+        return SCANNED
+    if winner_t is float and (
+        depth.input_size * height.input_size > INT32_MAX // width.input_size
+    ):
+        return SCANNED
+    regular = is_regular(height) and is_regular(width)
+    if (
+        height.step == 1
+        and (height.kernel_size <= MOST_ROWS or height.kernel_size <= 2 * height.stride
+             or height.kind == ADAPTIVE)
         and (
-            job.channels == 1 and job.window[2].stride <= 2
-            or WINNERS_OF_PIXELS and job.channels >= 8
+            pixels and (width.kernel_size <= SMALL_KERNEL or not regular
+                        or width.kernel_size <= 2 * width.stride)
+            or job.channels == 1 and width.kind == SLIDING and width.dilation == 1 and (
+                width.stride == 1 and width.kernel_size <= SMALL_KERNEL
+                or width.stride == 2 and 2 <= width.kernel_size <= 3
+            )
         )
-        and job.window[1].stride <= 2 * job.window[1].kernel_size
+    ):
+        return IN_ROWS
+    if regular and extent(height) <= MOST_DOUBLED // extent(width):
+        return DOUBLED
+    return SCANNED
+
+
+cdef inline bint is_regular(const axis_t* axis) noexcept nogil:
+    """Windows that slide over not much more than the axis, without large gaps."""
+    return (
+        axis.kind == SLIDING and extent(axis) <= 2 * axis.input_size + 64
+        and axis.stride <= 2 * extent(axis)
     )
-    rows = min(job.window[0].kernel_size, job.window[0].input_size)
-    rows *= min(job.window[1].kernel_size, job.window[1].input_size)
-    columns = most_columns(&job.window[2], job.tile_x) + job.window[2].stride
-    job.key_bits = 1
-    while columns >> job.key_bits:
-        job.key_bits += 1
-    job.keyed = not job.small and job.regular and rows < min(4096, last_key(_) >> job.key_bits)
-    total = job.tile_y * job.row_size
-    if job.small:
-        total = min(job.window[0].kernel_size, job.window[0].input_size) * most_columns(
-            &job.window[1], job.tile_y
-        ) * job.tile_x * job.tile_c
-    elif not job.keyed:
+
+
+cdef void plan_winners(job_t* job, const winner_t* _) noexcept nogil:
+    """Choose how winners are found, and the tiles; lay out a thread's scratch."""
+    cdef const axis_t* height = &job.window[1]
+    cdef const axis_t* width = &job.window[2]
+    cdef Py_ssize_t rows, columns, outputs, total, so_far = 0
+    job.way = way_of(job, _)
+    job.regular = job.way == DOUBLED
+    job.spread = False
+    job.tile_items = 1
+    total = max(16, min(256, WINNERS // 8 // width.output_size // 16 * 16))
+    job.tiles[4] = ceil_div(job.channels, 16 if job.way == DOUBLED else total)
+    job.tile_c = ceil_div(job.channels, job.tiles[4])
+    job.direct_rows = (
+        job.src.kind == kind_of(_) and job.src.stride[3] == job.src.item
+        and (job.channels > 1 or job.src.stride[2] == job.src.item)
+        and job.src.stride[2] % job.src.item == 0
+    )
+    job.tile_x = min(width.output_size, max(1, TILE // job.tile_c))
+    job.slots = 4 if height.kernel_size <= 4 else MOST_SLOTS
+    if job.way == DOUBLED:
+        # Squares, about: each tile reads a window's size more than it has outputs.
+        rows = min(most_columns(height, height.output_size), max(SIDE, 2 * extent(height)))
+        columns = max(SIDE * SIDE // rows // job.tile_c, 2 * extent(width))
+        job.tile_x = min(width.output_size, (columns - extent(width)) // width.stride + 1)
+        columns = ceil_div(most_columns(width, job.tile_x), width.stride) * width.stride
+        rows = max(SIDE * SIDE // (columns * job.tile_c), extent(height))
+        job.tile_y = min(height.output_size, (rows - extent(height)) // height.stride + 1)
+        rows = most_columns(height, job.tile_y)
+        total = rows * columns * job.tile_c + 64
+        so_far = job.tile_y * job.tile_x * job.tile_c if job.window[0].kernel_size > 1 else 0
+    elif job.way == IN_ROWS:
+        job.tile_y = min(height.output_size, max(1, WINNERS // (job.tile_x * job.tile_c)))
+        total = min(job.window[0].kernel_size, MOST_ROWS) * job.slots * job.tile_x * job.tile_c
+        so_far = job.tile_x * job.tile_c
+    else:
+        job.tile_y = min(height.output_size, max(1, TILE // (job.tile_x * job.tile_c)))
         total = 0
+    job.tiles[1] = job.window[0].output_size
+    job.tiles[2] = ceil_div(height.output_size, job.tile_y)
+    job.tiles[3] = ceil_div(width.output_size, job.tile_x)
+    job.row_size = min(most_columns(width, job.tile_x), width.input_size) * job.tile_c
+    if job.way == SCANNED:
         job.row_size = min(job.row_size, max(CHUNK, job.tile_c))
     job.scratch_size = 0
-    job.at_merged = reserve(job, total)
-    job.at_even = reserve(job, total)
-    job.at_odd = reserve(job, total)
-    job.at_keys = reserve(job, 3 * (job.at_even - job.at_merged) * key_size(_) // sizeof(acc_t))
-    job.at_bases = reserve(job, rows * sizeof(int64_t) // sizeof(acc_t) if job.keyed else 0)
-    job.at_loaded = reserve(job, 0 if job.direct_rows else job.row_size)
-    total = job.tile_y * job.tile_x * job.tile_c
-    job.at_values = reserve(job, total)
-    job.at_indices = reserve(job, total * sizeof(int64_t) // sizeof(acc_t))
+    job.at_rows = reserve(job, total)
+    job.at_places = reserve(job, total)
+    job.at_so_far = reserve(job, so_far)
+    job.at_so_far_places = reserve(job, so_far)
+    job.at_loaded = reserve(job, job.row_size)
+    job.at_tables = reserve(
+        job, 2 * job.tile_x * <Py_ssize_t>sizeof(Py_ssize_t) // <Py_ssize_t>sizeof(winner_t)
+    )
 
 
-cdef void winners_tile(const job_t* job, Py_ssize_t index, acc_t* scratch) noexcept nogil:
+cdef void winners_tile(const job_t* job, Py_ssize_t index, winner_t* scratch) noexcept nogil:
     cdef tile_t tile
-    cdef acc_t* values = scratch + job.at_values
+    cdef sink_t sink
+    cdef winner_t* values = scratch + job.at_values
     cdef int64_t* indices = <int64_t*>(scratch + job.at_indices)
     cdef char* dst
-    cdef Py_ssize_t y, x, c, elements
+    cdef Py_ssize_t y, elements
     cdef Py_ssize_t dst_offset, indices_offset
     place_tile(job, index, &tile)
     dst_offset = batch_offset(job, job.batch_stride[1], tile.item)
     indices_offset = batch_offset(job, job.batch_stride[2], tile.item)
     elements = (tile.x_end - tile.x) * tile.channels
-    if acc_t is float:
-        if job.direct_winners:
-            find_small_winners(
-                job, &tile, scratch,
-                <float*>(dst_offset + address(&job.dst, tile.z, tile.y, tile.x, 0)),
-                <int64_t*>(indices_offset + address(&job.indices, tile.z, tile.y, tile.x, 0)),
-                job.dst.stride[1] // <Py_ssize_t>sizeof(float),
-                job.indices.stride[1] // <Py_ssize_t>sizeof(int64_t),
-            )
-            return
-    find_winners(job, &tile, scratch, values, indices)
+    sink.as_indices = True
+    if job.direct_winners:
+        sink.values = dst_offset + address(&job.dst, tile.z, tile.y, tile.x, tile.c)
+        sink.places = indices_offset + address(&job.indices, tile.z, tile.y, tile.x, tile.c)
+        sink.values_row = job.dst.stride[1] // <Py_ssize_t>sizeof(winner_t)
+        sink.places_row = job.indices.stride[1] // <Py_ssize_t>sizeof(int64_t)
+        find_winners(job, &tile, &sink, scratch)
+        return
+    sink.values = values
+    sink.places = indices
+    sink.values_row = sink.places_row = elements
+    find_winners(job, &tile, &sink, scratch)
     for y in range(tile.y, tile.y_end):
         store_columns(
             &job.dst, values, dst_offset + address(&job.dst, tile.z, y, tile.x, tile.c),
@@ -422,20 +537,33 @@ cdef void winners_tile(const job_t* job, Py_ssize_t index, acc_t* scratch) noexc
         indices += elements
 
 
-cdef int find_tiles(job_t* job, const acc_t* _, int num_threads) except -1:
+cdef inline bint rows_are_direct(
+    const array_t* array, kind_t kind, Py_ssize_t channels
+) noexcept nogil:
+    """Whether its rows are runs of elements of this kind."""
+    return (
+        array.kind == kind and array.stride[3] == array.item
+        and array.stride[2] == channels * array.item and array.stride[1] % array.item == 0
+    )
+
+
+cdef int find_tiles(job_t* job, const winner_t* _, int num_threads) except -1:
     cdef Py_ssize_t total, index
-    cdef acc_t* scratch
+    cdef winner_t* scratch
+    if winner_t is float or winner_t is double:
+        if winners_may_join(job, _):
+            return find_joined(job, _, num_threads)
     plan_winners(job, _)
     job.direct_winners = (
-        job.small and job.direct_dst and job.indices.kind == INT64
-        and job.indices.stride[3] == sizeof(int64_t)
-        and job.indices.stride[2] == job.channels * <Py_ssize_t>sizeof(int64_t)
-        and job.indices.stride[1] % <Py_ssize_t>sizeof(int64_t) == 0
-        and job.dst.stride[1] % <Py_ssize_t>sizeof(float) == 0
+        job.tile_c == job.channels and rows_are_direct(&job.dst, kind_of(_), job.channels)
+        and rows_are_direct(&job.indices, INT64, job.channels)
     )
+    total = 0 if job.direct_winners else job.tile_y * job.tile_x * job.tile_c
+    job.at_values = reserve(job, total)
+    job.at_indices = reserve(job, total * 8 // <Py_ssize_t>sizeof(winner_t))
     total = job.items * job.tiles[1] * job.tiles[2] * job.tiles[3] * job.tiles[4]
     num_threads = <int>min(num_threads, total)
-    scratch = <acc_t*>allocate(num_threads * job.scratch_size * sizeof(acc_t))
+    scratch = <winner_t*>allocate(num_threads * job.scratch_size * sizeof(winner_t))
     if num_threads == 1:
         with nogil:
             for index in range(total):
@@ -447,181 +575,102 @@ cdef int find_tiles(job_t* job, const acc_t* _, int num_threads) except -1:
     return 0
 
 
-# Backward -------------------------------------------------------------------------------------
+# Planes side by side --------------------------------------------------------------------------
 
-ctypedef fused grad_t:
-    float
-    double
-
-
-cdef inline Py_ssize_t first_window(const axis_t* axis, Py_ssize_t begin) noexcept nogil:
-    """No earlier window reaches `begin` or what lies behind it."""
-    if axis.kind == ADAPTIVE:
-        return begin * axis.output_size // axis.input_size
-    return max(0, ceil_div(begin + axis.padding + 1 - extent(axis), axis.stride))
-
-
-cdef inline Py_ssize_t end_window(const axis_t* axis, Py_ssize_t end) noexcept nogil:
-    """This window and later ones begin at `end` or behind it."""
-    if axis.kind == ADAPTIVE:
-        return min(axis.output_size, ceil_div(end * axis.output_size, axis.input_size))
-    return max(0, min(axis.output_size, floor_div(end - 1 + axis.padding, axis.stride) + 1))
-
-
-cdef void scatter_tile(
-    const job_t* job, const tile_t* tile, acc_t* scratch, grad_t* grads, grad_t* block,
-    Py_ssize_t begin, Py_ssize_t length,
-) noexcept nogil:
-    """Add the tile's gradients, in row-major order, to those winners that lie in the block."""
-    cdef acc_t* values = scratch + job.at_values
-    cdef int64_t* indices = <int64_t*>(scratch + job.at_indices)
-    cdef const grad_t* grad
-    cdef const char* src
-    cdef Py_ssize_t y, x, c, outputs = tile.x_end - tile.x, channels = tile.channels
-    cdef Py_ssize_t grad_offset = batch_offset(job, job.batch_stride[3], tile.item)
-    cdef Py_ssize_t indices_offset
-    cdef uint64_t place
-    if job.indices.data == NULL:
-        find_winners(job, tile, scratch, values, indices)
-    for y in range(tile.y, tile.y_end):
-        if job.indices.data != NULL:
-            indices_offset = batch_offset(job, job.batch_stride[2], tile.item)
-            load_columns(
-                &job.indices, WHOLE,
-                indices_offset + address(&job.indices, tile.z, y, tile.x, tile.c),
-                outputs, channels, indices,
-            )
-        src = grad_offset + address(&job.grad, tile.z, y, tile.x, tile.c)
-        load_columns(&job.grad, WHOLE, src, outputs, channels, grads)
-        for x in range(outputs):
-            for c in range(channels):
-                # As unsigned numbers, -1 and what lies before the block are beyond it too.
-                place = <uint64_t>(indices[x * channels + c] - begin)
-                if place < <uint64_t>length:
-                    block[place * channels + c] += grads[x * channels + c]
-        if job.indices.data == NULL:
-            indices += outputs * channels
-
-
-cdef void scatter_block(
-    const job_t* job, Py_ssize_t index, acc_t* scratch, grad_t* grads
-) noexcept nogil:
-    """Gradients of one block of the input: every window that may reach it, in row-major order."""
-    cdef const axis_t* depth = &job.window[0]
-    cdef const axis_t* height = &job.window[1]
+cdef bint winners_may_join(const job_t* job, const vector_t* _) noexcept nogil:
+    """Whether it pays: for short rows, and for windows of which a row has no vectors."""
     cdef const axis_t* width = &job.window[2]
-    cdef Py_ssize_t rows = depth.input_size * height.input_size, row, row_end, column, column_end
-    cdef Py_ssize_t z, y, x, y_begin, y_end, x_begin, x_end, begin, length, step, dst_offset
-    cdef grad_t* block = grads + job.tile_x * job.tile_c
-    cdef tile_t tile
-    tile.limb = WHOLE
-    column = index % job.blocks[1] * job.block_columns
-    index //= job.blocks[1]
-    row = index % job.blocks[0] * job.block_rows
-    index //= job.blocks[0]
-    tile.c = index % job.tiles[4] * job.tile_c
-    tile.channels = min(job.tile_c, job.channels - tile.c)
-    tile.item = index // job.tiles[4]
-    tile.src_offset = batch_offset(job, job.batch_stride[0], tile.item)
-    dst_offset = batch_offset(job, job.batch_stride[1], tile.item)
-    row_end = min(rows, row + job.block_rows)
-    column_end = min(width.input_size, column + job.block_columns)
-    begin = row * width.input_size + column
-    length = (row_end - 1) * width.input_size + column_end - begin
-    if job.direct_block:
-        block = <grad_t*>(
-            dst_offset + address(
-                &job.dst, row // height.input_size, row % height.input_size, column, tile.c
-            )
-        )
-    memset(block, 0, length * tile.channels * sizeof(grad_t))
-    y_begin = 0
-    y_end = height.output_size
-    if depth.input_size == 1:
-        y_begin = first_window(height, row)
-        y_end = end_window(height, row_end)
-    x_begin = first_window(width, column)
-    x_end = end_window(width, column_end)
-    step = job.tile_y if x_end - x_begin <= job.tile_x else 1
-    for z in range(
-        first_window(depth, row // height.input_size),
-        end_window(depth, (row_end - 1) // height.input_size + 1),
-    ):
-        tile.z = z
-        y = y_begin
-        while y < y_end:
-            tile.y = y
-            tile.y_end = min(y + step, y_end)
-            x = x_begin
-            while x < x_end:
-                tile.x = x
-                tile.x_end = min(x + job.tile_x, x_end)
-                place_columns(job, &tile)
-                scatter_tile(job, &tile, scratch, grads, block, begin, length)
-                x += job.tile_x
-            y += step
-    if not job.direct_block:
-        for y in range(row, row_end):
-            store_columns(
-                &job.dst, block,
-                dst_offset + address(
-                    &job.dst, y // height.input_size, y % height.input_size, column, tile.c
-                ),
-                column_end - column, tile.channels,
-            )
-            block += (column_end - column) * tile.channels
-
-
-cdef int scatter(
-    job_t* job, const acc_t* _, const grad_t* grad, int num_threads
-) except -1:
-    cdef Py_ssize_t total, index, rows, columns, grads_size
-    cdef acc_t* scratch
-    cdef grad_t* grads
-    plan_winners(job, _)
-    rows = job.window[0].input_size * job.window[1].input_size
-    columns = job.window[2].input_size
-    job.direct_block = (
-        job.dst.kind == kind_of(grad) and job.tile_c == job.channels
-        and job.dst.stride[3] == job.dst.item
-        and job.dst.stride[2] == job.channels * job.dst.item
-        and job.dst.stride[1] == columns * job.dst.stride[2]
-        and (
-            job.window[0].input_size == 1
-            or job.dst.stride[0] == job.window[1].input_size * job.dst.stride[1]
-        )
+    cdef job_t inner = joined_job(job)
+    return (
+        job.channels == 1 and job.items >= 4 * PLANES
+        and job.src.kind == kind_of(_) and job.src.stride[2] == job.src.item
+        and (width.input_size <= NARROW_WINNERS or way_of(job, _) == SCANNED)
+        and block_may_join(job, 1)
+        and way_of(&inner, _) == IN_ROWS
     )
-    job.block_columns = columns
-    job.block_rows = rows
-    if not job.direct_block:
-        job.block_columns = max(1, min(columns, BLOCK // job.tile_c))
-        job.block_rows = max(1, min(rows, BLOCK // (columns * job.tile_c)))
-    elif job.items < 4 * num_threads:
-        # Few planes: blocks of rows for the threads, though some windows are visited twice.
-        job.block_rows = max(
-            min(rows, 4 * extent(&job.window[1])), ceil_div(rows, 4 * num_threads)
-        )
-    job.blocks[0] = ceil_div(rows, job.block_rows)
-    job.blocks[1] = ceil_div(columns, job.block_columns)
-    total = job.items * job.tiles[4] * job.blocks[0] * job.blocks[1]
+
+
+cdef int find_joined(job_t* job, const vector_t* _, int num_threads) except -1:
+    """As find_tiles, PLANES at a time."""
+    cdef job_t inner = joined_job(job)
+    cdef Py_ssize_t rows = job.window[1].output_size, blocks, total, index, size
+    cdef vector_t* scratch
+    while rows > 1 and not block_may_join(job, rows):
+        rows = ceil_div(rows, 2)
+    blocks = ceil_div(job.window[1].output_size, rows)
+    join_array(&inner.src, _, joined_rows(job, rows) // job.window[0].input_size)
+    join_array(&inner.dst, _, rows)
+    plan_winners(&inner, _)
+    size = elements_of(&inner.dst)
+    job.at_loaded = reserve(&inner, elements_of(&inner.src))
+    job.at_values = reserve(&inner, size + size // inner.dst.size[0])
+    job.at_indices = reserve(&inner, size * 8 // <Py_ssize_t>sizeof(vector_t))
+    job.at_tables = reserve(  # the indices of a row of one plane
+        &inner, job.window[2].output_size * 8 // <Py_ssize_t>sizeof(vector_t)
+    )
+    total = ceil_div(job.items, PLANES) * blocks
     num_threads = <int>min(num_threads, total)
-    grads_size = job.tile_x * job.tile_c
-    if not job.direct_block:
-        grads_size += job.block_rows * job.block_columns * job.tile_c
-    grads_size += 64
-    scratch = <acc_t*>allocate(
-        num_threads * (job.scratch_size * sizeof(acc_t) + grads_size * sizeof(grad_t))
-    )
-    grads = <grad_t*>(scratch + num_threads * job.scratch_size)
+    scratch = <vector_t*>allocate(num_threads * inner.scratch_size * sizeof(vector_t))
     if num_threads == 1:
         with nogil:
             for index in range(total):
-                scatter_block(job, index, scratch, grads)
+                find_in_planes(job, &inner, index // blocks, index % blocks * rows, rows, scratch)
     else:
         for index in prange(total, nogil=True, num_threads=num_threads, schedule="static"):
-            scatter_block(
-                job, index, scratch + threadid() * job.scratch_size,
-                grads + threadid() * grads_size,
+            find_in_planes(
+                job, &inner, index // blocks, index % blocks * rows, rows,
+                scratch + threadid() * inner.scratch_size,
             )
     free(scratch)
     return 0
+
+
+cdef void find_in_planes(
+    const job_t* job, const job_t* plan, Py_ssize_t group, Py_ssize_t y, Py_ssize_t rows,
+    vector_t* scratch,
+) noexcept nogil:
+    """Rows y to y + rows of one group's winners."""
+    cdef job_t inner = plan[0]
+    cdef tile_t tile
+    cdef sink_t sink
+    cdef const axis_t* height = &job.window[1]
+    cdef Py_ssize_t outputs = job.window[2].output_size, z, x, p, row
+    cdef Py_ssize_t y_end = min(y + rows, height.output_size)
+    cdef Py_ssize_t first = span_begin(height, y), end = max(first, span_end(height, y_end - 1))
+    cdef Py_ssize_t offset[PLANES]
+    cdef vector_t* values = scratch + job.at_values
+    cdef int64_t* indices = <int64_t*>(scratch + job.at_indices)
+    cdef int64_t* of_plane = <int64_t*>(scratch + job.at_tables)
+    inner.src.data = <char*>(scratch + job.at_loaded) - first * inner.src.stride[1]
+    place_planes(job, group, 0, offset)
+    join_rows(&job.src, offset, first, end, scratch + job.at_loaded, &inner.src)
+    tile.item = tile.c = tile.src_offset = 0
+    tile.channels = PLANES
+    sink.as_indices = True
+    sink.values_row = sink.places_row = outputs * PLANES
+    for z in range(job.window[0].output_size):
+        tile.z = z
+        tile.y = y
+        tile.y_end = y_end
+        x = 0
+        while x < outputs:
+            tile.x = x
+            tile.x_end = min(x + inner.tile_x, outputs)
+            place_columns(&inner, &tile)
+            sink.values = values + (z * rows * outputs + x) * PLANES
+            sink.places = indices + (z * rows * outputs + x) * PLANES
+            find_winners(&inner, &tile, &sink, scratch)
+            x += inner.tile_x
+    place_planes(job, group, 1, offset)
+    part_rows(&job.dst, offset, y, y_end, values, &inner.dst, values + elements_of(&inner.dst))
+    place_planes(job, group, 2, offset)
+    for z in range(job.window[0].output_size):
+        for p in range(PLANES):
+            for row in range(y_end - y):
+                every(
+                    indices + (z * rows + row) * outputs * PLANES + p, of_plane, outputs, PLANES, 1
+                )
+                store_columns(
+                    &job.indices, of_plane, offset[p] + address(&job.indices, z, y + row, 0, 0),
+                    outputs, 1,
+                )

@@ -1,0 +1,192 @@
+/* Maxima and where they are, and gradients by where they were: vectors of places beside those of
+ * values, int32 for float and int64 for double. */
+#ifndef POOLTK_WINNERS_H
+#define POOLTK_WINNERS_H
+
+#include "_rows.h"
+
+/* Outputs of a row of windows. */
+typedef struct {
+    ptrdiff_t channels, pixel;       /* pixel: elements from one to the next */
+    ptrdiff_t outputs;
+    const ptrdiff_t *first, *count;  /* of each output: the first column of its window, how many */
+    ptrdiff_t step;                  /* columns from one to the next */
+    int columns, stride;             /* of one channel's windows `inner` to `outer`, which are whole */
+    ptrdiff_t inner, outer;
+} winners_row;
+
+/* A tap wins over an earlier one if it is greater, or the first NaN. */
+#define tap_wins(tap, winner) (!((winner) >= (tap)) && (winner) == (winner))
+
+#if defined(__AVX2__)
+#define MASK VECTOR
+#define KEYS_float __m256i
+#define load_keys_float(p) _mm256_loadu_si256((const __m256i *)(p))
+#define store_keys_float(p, k) _mm256_storeu_si256((__m256i *)(p), k)
+#define all_keys_float(k) _mm256_set1_epi32(k)
+#define plus_keys_float _mm256_add_epi32
+#define ascending_keys_float(step) \
+    _mm256_mullo_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(step))
+#define sorted_keys_float(k) _mm256_permute4x64_epi64(k, 0xD8)
+#define equal_keys_float(k, l) _mm256_castsi256_ps(_mm256_cmpeq_epi32(k, l))
+#define choose_keys_float(mask, l, k) _mm256_blendv_epi8(k, l, _mm256_castps_si256(mask))
+#define beats_float(b, a) \
+    _mm256_and_ps(_mm256_cmp_ps(a, b, _CMP_NGE_UQ), _mm256_cmp_ps(a, a, _CMP_ORD_Q))
+#define where_float(mask, a) _mm256_and_ps(mask, a)
+#define first_half_float(even, odd) \
+    _mm256_permute2f128_ps(_mm256_unpacklo_ps(even, odd), _mm256_unpackhi_ps(even, odd), 0x20)
+#define second_half_float(even, odd) \
+    _mm256_permute2f128_ps(_mm256_unpacklo_ps(even, odd), _mm256_unpackhi_ps(even, odd), 0x31)
+static ALWAYS_INLINE void store_indices_float(int64_t *dst, __m256i keys)
+{
+    __m128i low = _mm256_castsi256_si128(keys), high = _mm256_extracti128_si256(keys, 1);
+    _mm256_storeu_si256((__m256i *)dst, _mm256_cvtepi32_epi64(low));
+    _mm256_storeu_si256((__m256i *)(dst + 4), _mm256_cvtepi32_epi64(high));
+}
+#define KEYS_double __m256i
+#define load_keys_double load_keys_float
+#define store_keys_double store_keys_float
+#define all_keys_double(k) _mm256_set1_epi64x(k)
+#define plus_keys_double _mm256_add_epi64
+#define ascending_keys_double(step) \
+    _mm256_setr_epi64x(0, step, 2 * (int64_t)(step), 3 * (int64_t)(step))
+#define sorted_keys_double sorted_keys_float
+#define equal_keys_double(k, l) _mm256_castsi256_pd(_mm256_cmpeq_epi64(k, l))
+#define choose_keys_double(mask, l, k) _mm256_blendv_epi8(k, l, _mm256_castpd_si256(mask))
+#define beats_double(b, a) \
+    _mm256_and_pd(_mm256_cmp_pd(a, b, _CMP_NGE_UQ), _mm256_cmp_pd(a, a, _CMP_ORD_Q))
+#define where_double(mask, a) _mm256_and_pd(mask, a)
+#define first_half_double(even, odd) \
+    _mm256_permute2f128_pd(_mm256_unpacklo_pd(even, odd), _mm256_unpackhi_pd(even, odd), 0x20)
+#define second_half_double(even, odd) \
+    _mm256_permute2f128_pd(_mm256_unpacklo_pd(even, odd), _mm256_unpackhi_pd(even, odd), 0x31)
+#define store_indices_double(dst, keys) store_keys_double(dst, keys)
+#elif defined(__SSE2__) || defined(_M_X64)
+#define MASK VECTOR
+#define KEYS_float __m128i
+#define load_keys_float(p) _mm_loadu_si128((const __m128i *)(p))
+#define store_keys_float(p, k) _mm_storeu_si128((__m128i *)(p), k)
+#define all_keys_float(k) _mm_set1_epi32(k)
+#define plus_keys_float _mm_add_epi32
+#define ascending_keys_float(step) _mm_setr_epi32(0, step, 2 * (step), 3 * (step))
+#define sorted_keys_float(k) (k)
+#define equal_keys_float(k, l) _mm_castsi128_ps(_mm_cmpeq_epi32(k, l))
+#define choose_keys_float(mask, l, k) \
+    _mm_castps_si128(choose_float(mask, _mm_castsi128_ps(l), _mm_castsi128_ps(k)))
+#define beats_float(b, a) _mm_and_ps(_mm_cmpnge_ps(a, b), _mm_cmpord_ps(a, a))
+#define where_float(mask, a) _mm_and_ps(mask, a)
+#define first_half_float(even, odd) _mm_unpacklo_ps(even, odd)
+#define second_half_float(even, odd) _mm_unpackhi_ps(even, odd)
+static ALWAYS_INLINE void store_indices_float(int64_t *dst, __m128i keys)
+{
+    __m128i sign = _mm_srai_epi32(keys, 31); /* -1: nowhere */
+    _mm_storeu_si128((__m128i *)dst, _mm_unpacklo_epi32(keys, sign));
+    _mm_storeu_si128((__m128i *)(dst + 2), _mm_unpackhi_epi32(keys, sign));
+}
+#define KEYS_double __m128i
+#define load_keys_double load_keys_float
+#define store_keys_double store_keys_float
+#define all_keys_double(k) _mm_set1_epi64x(k)
+#define plus_keys_double _mm_add_epi64
+#define ascending_keys_double(step) _mm_set_epi64x(step, 0)
+#define sorted_keys_double(k) (k)
+static ALWAYS_INLINE __m128d equal_keys_double(__m128i k, __m128i l)
+{
+    __m128i equal = _mm_cmpeq_epi32(k, l); /* in both halves */
+    return _mm_castsi128_pd(_mm_and_si128(equal, _mm_shuffle_epi32(equal, 0xB1)));
+}
+#define choose_keys_double(mask, l, k) \
+    _mm_castpd_si128(choose_double(mask, _mm_castsi128_pd(l), _mm_castsi128_pd(k)))
+#define beats_double(b, a) _mm_and_pd(_mm_cmpnge_pd(a, b), _mm_cmpord_pd(a, a))
+#define where_double(mask, a) _mm_and_pd(mask, a)
+#define first_half_double(even, odd) _mm_unpacklo_pd(even, odd)
+#define second_half_double(even, odd) _mm_unpackhi_pd(even, odd)
+#define store_indices_double(dst, keys) store_keys_double(dst, keys)
+#elif defined(__aarch64__)
+#define MASK VECTOR
+#define KEYS_float int32x4_t
+#define load_keys_float vld1q_s32
+#define store_keys_float vst1q_s32
+#define all_keys_float(k) vdupq_n_s32(k)
+#define plus_keys_float vaddq_s32
+static ALWAYS_INLINE int32x4_t ascending_keys_float(int32_t step)
+{
+    int32_t keys[4] = {0, step, 2 * step, 3 * step};
+    return vld1q_s32(keys);
+}
+#define sorted_keys_float(k) (k)
+#define equal_keys_float(k, l) vreinterpretq_f32_u32(vceqq_s32(k, l))
+#define choose_keys_float(mask, l, k) vbslq_s32(vreinterpretq_u32_f32(mask), l, k)
+#define beats_float(b, a) vreinterpretq_f32_u32(vbicq_u32(vceqq_f32(a, a), vcgeq_f32(a, b)))
+#define where_float(mask, a) \
+    vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(mask), vreinterpretq_u32_f32(a)))
+#define first_half_float(even, odd) vzip1q_f32(even, odd)
+#define second_half_float(even, odd) vzip2q_f32(even, odd)
+static ALWAYS_INLINE void store_indices_float(int64_t *dst, int32x4_t keys)
+{
+    vst1q_s64(dst, vmovl_s32(vget_low_s32(keys)));
+    vst1q_s64(dst + 2, vmovl_s32(vget_high_s32(keys)));
+}
+#define KEYS_double int64x2_t
+#define load_keys_double vld1q_s64
+#define store_keys_double vst1q_s64
+#define all_keys_double(k) vdupq_n_s64(k)
+#define plus_keys_double vaddq_s64
+#define ascending_keys_double(step) vsetq_lane_s64(step, vdupq_n_s64(0), 1)
+#define sorted_keys_double(k) (k)
+#define equal_keys_double(k, l) vreinterpretq_f64_u64(vceqq_s64(k, l))
+#define choose_keys_double(mask, l, k) vbslq_s64(vreinterpretq_u64_f64(mask), l, k)
+#define beats_double(b, a) vreinterpretq_f64_u64(vbicq_u64(vceqq_f64(a, a), vcgeq_f64(a, b)))
+#define where_double(mask, a) \
+    vreinterpretq_f64_u64(vandq_u64(vreinterpretq_u64_f64(mask), vreinterpretq_u64_f64(a)))
+#define first_half_double(even, odd) vzip1q_f64(even, odd)
+#define second_half_double(even, odd) vzip2q_f64(even, odd)
+#define store_indices_double(dst, keys) store_keys_double(dst, keys)
+#else /* one element; of a pair, the even one is the first half, the odd one the second */
+#define MASK int
+#define KEYS_float int32_t
+#define load_keys_float(p) (*(p))
+#define store_keys_float(p, k) (*(p) = (k))
+#define all_keys_float(k) (k)
+#define plus_keys_float(k, l) ((k) + (l))
+#define ascending_keys_float(step) 0
+#define sorted_keys_float(k) (k)
+#define equal_keys_float(k, l) ((k) == (l))
+#define choose_keys_float(mask, l, k) ((mask) ? (l) : (k))
+#define beats_float(b, a) tap_wins(b, a)
+#define where_float(mask, a) ((mask) ? (a) : 0)
+#define first_half_float(even, odd) (even)
+#define second_half_float(even, odd) (odd)
+#define store_indices_float(dst, k) (*(dst) = (k))
+#define KEYS_double int64_t
+#define load_keys_double load_keys_float
+#define store_keys_double store_keys_float
+#define all_keys_double all_keys_float
+#define plus_keys_double plus_keys_float
+#define ascending_keys_double ascending_keys_float
+#define sorted_keys_double sorted_keys_float
+#define equal_keys_double equal_keys_float
+#define choose_keys_double choose_keys_float
+#define beats_double beats_float
+#define where_double where_float
+#define first_half_double first_half_float
+#define second_half_double second_half_float
+#define store_indices_double store_indices_float
+#endif
+
+/* What lies beyond 31 bits is no place in the plane. */
+static void narrow_places(const int64_t *indices, int32_t *places, ptrdiff_t n)
+{
+    for (ptrdiff_t j = 0; j < n; j++)
+        places[j] = (int32_t)(indices[j] | -((uint64_t)indices[j] >> 31 != 0));
+}
+
+#define T float
+#define P int32_t
+#include "_winners_of.h"
+
+#define T double
+#define P int64_t
+#include "_winners_of.h"
+
+#endif
