@@ -15,13 +15,13 @@ cdef extern from "_winners.h" nogil:
         const Py_ssize_t* end, int64_t place, Py_ssize_t columns, Py_ssize_t channels,
         double* dst, Py_ssize_t dst_pixel,
     )
-    void gather_row_float(
-        int columns, int stride, int padding, int rows, const int32_t** places,
-        const float** grads, int32_t place, Py_ssize_t n, float* dst,
+    void gather_pairs_float(
+        const float* row0, const float* row1, const float* grads, float* dst0, float* dst1,
+        Py_ssize_t n,
     )
-    void gather_row_double(
-        int columns, int stride, int padding, int rows, const int64_t** places,
-        const double** grads, int64_t place, Py_ssize_t n, double* dst,
+    void gather_pairs_double(
+        const double* row0, const double* row1, const double* grads, double* dst0, double* dst1,
+        Py_ssize_t n,
     )
 
 ctypedef fused grad_t:
@@ -32,7 +32,7 @@ cdef enum:
     BLOCK = 32768        # gradients that are added up in scratch before they are stored
     GATHERED = 32768     # outputs that the gradients of a block are gathered from, at most
     MOST_GATHERED = 12   # windows that hold an element, of those that are gathered
-    BESIDE = 32          # places beside a row, where no window is
+    AT_ONCE = 4          # planes that are scattered to
 
 
 cdef inline Py_ssize_t first_window(const axis_t* axis, Py_ssize_t begin) noexcept nogil:
@@ -65,22 +65,15 @@ cdef bint may_gather(const job_t* job, const winner_t* _, const grad_t* grad) no
         winner_t is float and grad_t is float or winner_t is double and grad_t is double
     ):
         return False
-    if job.way == SCANNED:
+    if job.way == SCANNED or job.channels < FEW_CHANNELS:
         return False
     if (
         most_windows(&job.window[0]) * most_windows(height) > MOST_GATHERED // most_windows(width)
         or job.window[0].output_size * width.output_size * most_windows(height)
-        > GATHERED // 2 // job.tile_c
+        > GATHERED // job.tile_c
     ):
         return False
-    if job.channels >= FEW_CHANNELS:
-        return True
-    if job.indices.data != NULL and width.output_size < LONG_ROW:
-        return False
-    return (
-        job.channels == 1 and width.kind == SLIDING and width.dilation == 1
-        and 2 <= width.kernel_size <= 3 and width.stride <= 2
-    )
+    return True
 
 
 cdef void plan_gather(job_t* job, const vector_t* _, Py_ssize_t parts) noexcept nogil:
@@ -88,7 +81,7 @@ cdef void plan_gather(job_t* job, const vector_t* _, Py_ssize_t parts) noexcept 
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]
     cdef Py_ssize_t n = job.window[0].output_size * width.output_size * job.tile_c, rows
-    rows = max(most_windows(height), GATHERED // n)
+    rows = max(2 * most_windows(height) + 1, GATHERED // n)
     # Rows of outputs that a block of so many rows needs.
     job.block_rows = height.input_size
     while job.block_rows > 1 and (
@@ -99,7 +92,7 @@ cdef void plan_gather(job_t* job, const vector_t* _, Py_ssize_t parts) noexcept 
         job.block_rows = ceil_div(job.block_rows, 2)
     job.blocks[0] = ceil_div(height.input_size, job.block_rows)
     rows = windows_of_block(height, job.block_rows)
-    job.gathered_row = (width.output_size + 2 * BESIDE) * job.tile_c
+    job.gathered_row = width.output_size * job.tile_c
     job.at_gathered = reserve(job, job.window[0].output_size * rows * job.gathered_row)
     job.at_grads = reserve(job, job.window[0].output_size * rows * job.gathered_row)
     job.at_values = reserve(job, job.tile_x * job.tile_c)
@@ -129,7 +122,7 @@ cdef void gather_block(
     cdef Py_ssize_t y_begin = first_window(height, row)
     cdef Py_ssize_t rows = max(0, end_window(height, row_end) - y_begin)
     cdef Py_ssize_t channels = tile.channels, outputs = width.output_size * channels
-    cdef Py_ssize_t beside = BESIDE * channels, z, y, x, oz, oy, line
+    cdef Py_ssize_t z, y, x, oz, oy, line
     cdef Py_ssize_t dst_offset = batch_offset(job, job.batch_stride[1], tile.item)
     cdef Py_ssize_t* windows = <Py_ssize_t*>(scratch + job.at_windows)
     cdef vector_t* places = scratch + job.at_gathered
@@ -140,60 +133,41 @@ cdef void gather_block(
     cdef const void* place_rows[MOST_GATHERED]
     cdef const vector_t* grad_rows[MOST_GATHERED]
     cdef int count
-    cdef bint direct = job.dst.kind == kind_of(scratch) and job.dst.stride[3] == job.dst.item and (
-        channels > 1 or job.dst.stride[2] == job.dst.item
-    ) and job.dst.stride[2] % job.dst.item == 0
+    cdef bint direct = (
+        job.dst.kind == kind_of(scratch) and job.dst.stride[3] == job.dst.item
+        and job.dst.stride[2] % job.dst.item == 0
+    )
     cdef Py_ssize_t dst_pixel = job.dst.stride[2] // job.dst.item if direct else channels
     for z in range(depth.output_size):
         tile.z = z
         place_winners(job, tile, y_begin, y_begin + rows, scratch)
-    if channels > 1:
-        for x in range(width.input_size):
-            windows[x] = first_window(width, x)
-            windows[width.input_size + x] = end_window(width, x + 1)
+    for x in range(width.input_size):
+        windows[x] = first_window(width, x)
+        windows[width.input_size + x] = end_window(width, x + 1)
     for z in range(depth.input_size):
         for y in range(row, row_end):
             count = 0
             for oz in range(first_window(depth, z), end_window(depth, z + 1)):
                 for oy in range(first_window(height, y), end_window(height, y + 1)):
-                    line = (oz * rows + oy - y_begin) * job.gathered_row + beside
+                    line = (oz * rows + oy - y_begin) * job.gathered_row
                     place_rows[count] = places + line
                     grad_rows[count] = grads + line
                     count += 1
             dst = dst_offset + address(&job.dst, z, y, 0, tile.c)
             result = <vector_t*>dst if direct else scratch + job.at_result
             line = (z * height.input_size + y) * width.input_size
-            if channels == 1:
-                # Windows from half the padding on.
-                for oy in range(count):
-                    x = width.padding if width.stride == 1 else width.padding // 2
-                    place_rows[oy] = <const vector_t*>place_rows[oy] + x
-                    grad_rows[oy] += x
             if vector_t is float:
-                if channels == 1:
-                    gather_row_float(
-                        <int>width.kernel_size, <int>width.stride, <int>(width.padding % 2), count,
-                        <const int32_t**>place_rows, grad_rows, <int32_t>line, width.input_size,
-                        result,
-                    )
-                else:
-                    gather_pixels_float(
-                        count, <const int32_t**>place_rows, grad_rows, windows,
-                        windows + width.input_size, <int32_t>line, width.input_size, channels,
-                        result, dst_pixel,
-                    )
+                gather_pixels_float(
+                    count, <const int32_t**>place_rows, grad_rows, windows,
+                    windows + width.input_size, <int32_t>line, width.input_size, channels,
+                    result, dst_pixel,
+                )
             else:
-                if channels == 1:
-                    gather_row_double(
-                        <int>width.kernel_size, <int>width.stride, <int>(width.padding % 2), count,
-                        <const int64_t**>place_rows, grad_rows, line, width.input_size, result,
-                    )
-                else:
-                    gather_pixels_double(
-                        count, <const int64_t**>place_rows, grad_rows, windows,
-                        windows + width.input_size, line, width.input_size, channels, result,
-                        dst_pixel,
-                    )
+                gather_pixels_double(
+                    count, <const int64_t**>place_rows, grad_rows, windows,
+                    windows + width.input_size, line, width.input_size, channels, result,
+                    dst_pixel,
+                )
             if not direct:
                 store_columns(&job.dst, result, dst, width.input_size, channels)
 
@@ -201,10 +175,10 @@ cdef void gather_block(
 cdef void place_winners(
     const job_t* job, tile_t* tile, Py_ssize_t y_begin, Py_ssize_t y_end, vector_t* scratch
 ) noexcept nogil:
-    """Rows of places and of gradients side by side, of one depth; beside them nothing."""
+    """Rows of places and of gradients, of one depth."""
     cdef const axis_t* width = &job.window[2]
     cdef Py_ssize_t channels = tile.channels, outputs = width.output_size * channels
-    cdef Py_ssize_t beside = BESIDE * channels, y, x, j, line
+    cdef Py_ssize_t y, x, line
     cdef Py_ssize_t indices_offset = batch_offset(job, job.batch_stride[2], tile.item)
     cdef Py_ssize_t grad_offset = batch_offset(job, job.batch_stride[3], tile.item)
     cdef vector_t* places = scratch + job.at_gathered
@@ -228,31 +202,130 @@ cdef void place_winners(
                 tile.x = x
                 tile.x_end = min(x + job.tile_x, width.output_size)
                 place_columns(job, tile)
-                sink.places = places + (y - y_begin) * job.gathered_row + beside + x * channels
+                sink.places = places + (y - y_begin) * job.gathered_row + x * channels
                 find_winners(job, tile, &sink, scratch)
                 x += job.tile_x
             y += job.tile_y
     for y in range(y_begin, y_end):
-        memset(places, -1, beside * sizeof(vector_t))
-        memset(places + beside + outputs, -1, beside * sizeof(vector_t))
         if job.indices.data != NULL:
             load_columns(
                 &job.indices, WHOLE, indices_offset + address(&job.indices, tile.z, y, 0, tile.c),
                 width.output_size, channels, indices,
             )
             if vector_t is float:
-                narrow_places(indices, <int32_t*>places + beside, outputs)
+                narrow_places(indices, <int32_t*>places, outputs)
             else:
-                copy(indices, <int64_t*>places + beside, outputs)
+                copy(indices, <int64_t*>places, outputs)
         load_columns(
             &job.grad, WHOLE, grad_offset + address(&job.grad, tile.z, y, 0, tile.c),
-            width.output_size, channels, grads + beside,
+            width.output_size, channels, grads,
         )
         places += job.gathered_row
         grads += job.gathered_row
 
 
+# Windows of 2 x 2, stride 2, the commonest of all, need no places.
+
+cdef bint are_pairs(const job_t* job) noexcept nogil:
+    cdef const axis_t* axis
+    cdef int i
+    for i in range(3):
+        axis = &job.window[i]
+        if (
+            axis.kind != SLIDING or axis.kernel_size != (1 if i == 0 else 2)
+            or axis.stride != axis.kernel_size or axis.padding or axis.dilation != 1
+            or axis.output_size * axis.kernel_size > axis.input_size
+        ):
+            return False
+    return (
+        job.channels == 1 and job.indices.data == NULL
+        and 16 <= job.window[2].input_size <= GATHERED
+    )
+
+
+cdef void plan_pairs(job_t* job, Py_ssize_t parts) noexcept nogil:
+    """Blocks of an even number of rows."""
+    cdef Py_ssize_t columns = job.window[2].input_size
+    job.block_rows = 2 * ceil_div(job.window[1].output_size, parts)
+    job.blocks[0] = ceil_div(job.window[1].input_size, job.block_rows)
+    job.at_loaded = reserve(job, 3 * columns)
+    job.at_result = reserve(job, 2 * columns)
+
+
+cdef void gather_pairs_block(
+    const job_t* job, tile_t* tile, Py_ssize_t row, Py_ssize_t row_end, vector_t* scratch
+) noexcept nogil:
+    """Rows of gradients of one item, at all depths, from an even one on."""
+    cdef Py_ssize_t columns = job.window[2].input_size, outputs = job.window[2].output_size
+    cdef Py_ssize_t item_offset = tile.src_offset, z, y, i
+    cdef Py_ssize_t dst_offset = batch_offset(job, job.batch_stride[1], tile.item)
+    cdef Py_ssize_t grad_offset = batch_offset(job, job.batch_stride[3], tile.item)
+    cdef vector_t* loaded = scratch + job.at_loaded
+    cdef vector_t* result = scratch + job.at_result
+    cdef vector_t* to_rows[2]
+    cdef const vector_t* rows[2]
+    cdef const vector_t* grads
+    cdef char* dst[2]
+    cdef bint direct = rows_are_direct(&job.dst, kind_of(scratch), 1)
+    for z in range(job.window[0].input_size):
+        y = row
+        while y < row_end:
+            for i in range(min(2, row_end - y)):
+                dst[i] = dst_offset + address(&job.dst, z, y + i, 0, 0)
+                to_rows[i] = <vector_t*>dst[i] if direct else result + i * columns
+                fill(to_rows[i] + 2 * outputs, <vector_t>0, columns - 2 * outputs)
+                if y // 2 == job.window[1].output_size:
+                    fill(to_rows[i], <vector_t>0, columns)
+                else:
+                    rows[i] = row_of(
+                        &job.src, item_offset + address(&job.src, z, y + i, 0, 0), columns,
+                        loaded + i * columns,
+                    )
+            if y // 2 < job.window[1].output_size:
+                grads = row_of(
+                    &job.grad, grad_offset + address(&job.grad, z, y // 2, 0, 0), outputs,
+                    loaded + 2 * columns,
+                )
+                if vector_t is float:
+                    gather_pairs_float(rows[0], rows[1], grads, to_rows[0], to_rows[1], outputs)
+                else:
+                    gather_pairs_double(rows[0], rows[1], grads, to_rows[0], to_rows[1], outputs)
+            for i in range(min(2, row_end - y)):
+                if not direct:
+                    store_columns(&job.dst, to_rows[i], dst[i], columns, 1)
+            y += 2
+
+
+cdef inline const vector_t* row_of(
+    const array_t* array, const char* src, Py_ssize_t columns, vector_t* loaded
+) noexcept nogil:
+    """A row where it lies, or, if it is of other elements, where it is put."""
+    if array.kind == kind_of(loaded) and array.stride[2] == array.item:
+        return <const vector_t*>src
+    load_columns(array, WHOLE, src, columns, 1, loaded)
+    return loaded
+
+
 # Scattered ------------------------------------------------------------------------------------
+
+cdef void find_row_winners(
+    const job_t* job, tile_t* tile, winner_t* scratch, int64_t* indices
+) noexcept nogil:
+    """The winners of some outputs, which may be wider than a tile."""
+    cdef Py_ssize_t x = tile.x, x_end = tile.x_end
+    cdef sink_t sink
+    sink.values = scratch + job.at_values
+    sink.values_row = 0
+    sink.places_row = (x_end - x) * tile.channels
+    sink.as_indices = True
+    while tile.x < x_end:
+        tile.x_end = min(tile.x + job.tile_x, x_end)
+        place_columns(job, tile)
+        sink.places = indices + (tile.x - x) * tile.channels
+        find_winners(job, tile, &sink, scratch)
+        tile.x = tile.x_end
+    tile.x = x
+
 
 cdef void scatter_rows(
     const job_t* job, tile_t* tile, winner_t* scratch, grad_t* grads, grad_t* block,
@@ -268,20 +341,9 @@ cdef void scatter_rows(
     cdef Py_ssize_t outputs = x_end - x, rows = 1
     cdef Py_ssize_t grad_offset = batch_offset(job, job.batch_stride[3], tile.item)
     cdef Py_ssize_t indices_offset = batch_offset(job, job.batch_stride[2], tile.item)
-    cdef uint64_t place
-    cdef sink_t sink
+    cdef int64_t place
     if job.indices.data == NULL:
-        sink.values = scratch + job.at_values
-        sink.values_row = 0
-        sink.places_row = outputs * channels
-        sink.as_indices = True
-        while tile.x < x_end:
-            tile.x_end = min(tile.x + job.tile_x, x_end)
-            place_columns(job, tile)
-            sink.places = indices + (tile.x - x) * channels
-            find_winners(job, tile, &sink, scratch)
-            tile.x = tile.x_end
-        tile.x = x
+        find_row_winners(job, tile, scratch, indices)
     if job.whole_rows and channels == 1 and outputs == job.window[2].output_size:
         rows = tile.y_end - tile.y  # which lie one behind the other
     n = rows * outputs
@@ -300,19 +362,89 @@ cdef void scatter_rows(
                 places = indices
         if channels == 1:
             for j in range(n):
-                # As unsigned numbers, -1 and what lies before the block are beyond it too.
-                place = <uint64_t>(places[j] - begin)
-                if place < <uint64_t>length:
-                    block[place] += gradients[j]
+                scatter_to(block, length, places[j] - begin, gradients[j])
         else:
             for j in range(n):
                 for c in range(channels):
-                    place = <uint64_t>(places[j * channels + c] - begin)
-                    if place < <uint64_t>length:
+                    place = places[j * channels + c] - begin
+                    if <uint64_t>place < <uint64_t>length:
                         block[place * channels + c] += gradients[j * channels + c]
         if job.indices.data == NULL:
             places += n * channels
         y += rows
+
+
+cdef void scatter_planes(
+    const job_t* job, tile_t* tile, Py_ssize_t item_end, winner_t* scratch, const grad_t* _
+) noexcept nogil:
+    """Whole planes of one channel, some at once: sums that do not wait for each other."""
+    cdef const axis_t* depth = &job.window[0]
+    cdef const axis_t* height = &job.window[1]
+    cdef Py_ssize_t outputs = job.window[2].output_size, item = tile.item, z, y, n, j
+    cdef Py_ssize_t length = depth.input_size * height.input_size * job.window[2].input_size
+    cdef int planes = <int>(item_end - item), p
+    cdef grad_t* blocks[AT_ONCE]
+    cdef const grad_t* grads[AT_ONCE]
+    cdef const int64_t* indices[AT_ONCE]
+    for p in range(planes):
+        blocks[p] = <grad_t*>(
+            batch_offset(job, job.batch_stride[1], item + p) + address(&job.dst, 0, 0, 0, 0)
+        )
+        memset(blocks[p], 0, length * sizeof(grad_t))
+    for z in range(depth.output_size):
+        tile.z = z
+        y = 0
+        while y < height.output_size:
+            tile.y = y
+            tile.y_end = height.output_size
+            if job.indices.data == NULL:
+                tile.y_end = min(y + job.chunk // outputs, tile.y_end)
+            n = (tile.y_end - y) * outputs
+            for p in range(planes):
+                tile.item = item + p
+                grads[p] = <const grad_t*>(
+                    batch_offset(job, job.batch_stride[3], tile.item)
+                    + address(&job.grad, z, y, 0, 0)
+                )
+                if job.indices.data == NULL:
+                    tile.src_offset = batch_offset(job, job.batch_stride[0], tile.item)
+                    indices[p] = <int64_t*>(scratch + job.at_indices) + p * job.chunk
+                    find_row_winners(
+                        job, tile, scratch, <int64_t*>(scratch + job.at_indices) + p * job.chunk
+                    )
+                else:
+                    indices[p] = <const int64_t*>(
+                        batch_offset(job, job.batch_stride[2], tile.item)
+                        + address(&job.indices, z, y, 0, 0)
+                    )
+            if planes == AT_ONCE:
+                for j in range(n):
+                    scatter_to(blocks[0], length, indices[0][j], grads[0][j])
+                    scatter_to(blocks[1], length, indices[1][j], grads[1][j])
+                    scatter_to(blocks[2], length, indices[2][j], grads[2][j])
+                    scatter_to(blocks[3], length, indices[3][j], grads[3][j])
+            else:
+                for p in range(planes):
+                    for j in range(n):
+                        scatter_to(blocks[p], length, indices[p][j], grads[p][j])
+            y = tile.y_end
+    for p in range(planes):
+        one_nan_each(blocks[p], length)
+
+
+cdef inline void scatter_to(
+    grad_t* block, Py_ssize_t length, int64_t place, grad_t grad
+) noexcept nogil:
+    # As unsigned numbers, -1 and what lies before the block are beyond it too.
+    if <uint64_t>place < <uint64_t>length:
+        block[place] += grad
+
+
+cdef inline void one_nan_each(grad_t* block, Py_ssize_t n) noexcept nogil:
+    """Which NaN a sum of several has is the compiler's choice."""
+    cdef Py_ssize_t j
+    for j in range(n):
+        block[j] = one_nan(block[j])
 
 
 cdef void scatter_block(
@@ -367,6 +499,7 @@ cdef void scatter_block(
                 scatter_rows(job, tile, scratch, grads, block, begin, length)
                 x += step_x
             y += step_y
+    one_nan_each(block, length * tile.channels)
     if not job.direct_block:
         for y in range(row, row_end):
             store_columns(
@@ -379,29 +512,35 @@ cdef void scatter_block(
             block += (column_end - column) * tile.channels
 
 
+cdef inline bint is_run(
+    const array_t* array, kind_t kind, Py_ssize_t channels, Py_ssize_t depth
+) noexcept nogil:
+    """Whether its rows lie one behind the other, and so many depths of them."""
+    return rows_are_direct(array, kind, channels) and (
+        array.stride[1] == array.size[2] * array.stride[2]
+        and (depth == 1 or array.stride[0] == array.size[1] * array.stride[1])
+    )
+
+
+cdef inline bint is_direct(const job_t* job, const grad_t* grad) noexcept nogil:
+    """Whether gradients are read, and added up, where they are."""
+    return is_run(&job.dst, kind_of(grad), 1, job.window[0].input_size) and is_run(
+        &job.grad, kind_of(grad), 1, 1
+    )
+
+
 cdef Py_ssize_t plan_scatter(
     job_t* job, const winner_t* _, const grad_t* grad, int num_threads
 ) noexcept nogil:
     """Blocks of the input; and the gradients that a thread has in scratch."""
     cdef Py_ssize_t rows = job.window[0].input_size * job.window[1].input_size
     cdef Py_ssize_t columns = job.window[2].input_size, size
-    job.direct_block = (
-        job.dst.kind == kind_of(grad) and job.tile_c == job.channels
-        and job.dst.stride[3] == job.dst.item
-        and job.dst.stride[2] == job.channels * job.dst.item
-        and job.dst.stride[1] == columns * job.dst.stride[2]
-        and (
-            job.window[0].input_size == 1
-            or job.dst.stride[0] == job.window[1].input_size * job.dst.stride[1]
-        )
+    job.direct_block = job.tile_c == job.channels and is_run(
+        &job.dst, kind_of(grad), job.channels, job.window[0].input_size
     )
     job.whole_rows = (
-        job.tile_c == job.channels and rows_are_direct(&job.grad, kind_of(grad), job.channels)
-        and job.grad.stride[1] == job.window[2].output_size * job.grad.stride[2]
-        and (
-            job.indices.data == NULL or rows_are_direct(&job.indices, INT64, job.channels)
-            and job.indices.stride[1] == job.window[2].output_size * job.indices.stride[2]
-        )
+        job.tile_c == job.channels and is_run(&job.grad, kind_of(grad), job.channels, 1)
+        and (job.indices.data == NULL or is_run(&job.indices, INT64, job.channels, 1))
     )
     job.block_columns = columns
     job.block_rows = rows
@@ -415,10 +554,16 @@ cdef Py_ssize_t plan_scatter(
         )
     job.blocks[0] = ceil_div(rows, job.block_rows)
     job.blocks[1] = ceil_div(columns, job.block_columns)
+    job.planes = 1  # that are scattered to at once
+    if (
+        job.channels == 1 and job.direct_block and job.whole_rows
+        and job.blocks[0] * job.blocks[1] == 1 and job.window[2].output_size <= WINNERS
+    ):
+        job.planes = max(1, min(AT_ONCE, job.items // (4 * num_threads)))
     size = job.window[2].output_size * job.tile_c
     job.chunk = max(job.tile_x * job.tile_c, min(2 * WINNERS, job.tile_y * size))
     job.at_values = reserve(job, job.tile_x * job.tile_c)
-    job.at_indices = reserve(job, job.chunk * 8 // <Py_ssize_t>sizeof(winner_t))
+    job.at_indices = reserve(job, job.planes * job.chunk * 8 // <Py_ssize_t>sizeof(winner_t))
     size = job.chunk + 64
     if not job.direct_block:
         size += job.block_rows * job.block_columns * job.tile_c
@@ -431,40 +576,62 @@ cdef void backward_block(
     const job_t* job, Py_ssize_t index, winner_t* scratch, grad_t* grads
 ) noexcept nogil:
     cdef tile_t tile
-    cdef Py_ssize_t blocks = job.blocks[0] if job.gathers else job.blocks[0] * job.blocks[1], row
+    cdef Py_ssize_t blocks = job.blocks[0] if job.gathers else job.blocks[0] * job.blocks[1]
+    cdef Py_ssize_t row, row_end
     cdef Py_ssize_t block = index % blocks
     index //= blocks
     tile.limb = WHOLE
     place_channels(job, index % job.tiles[4], &tile)
-    tile.item = index // job.tiles[4]
+    tile.item = index // job.tiles[4] * job.planes
     tile.src_offset = batch_offset(job, job.batch_stride[0], tile.item)
     if winner_t is float or winner_t is double:
         if job.gathers:
             row = block * job.block_rows
-            gather_block(
-                job, &tile, row, min(row + job.block_rows, job.window[1].input_size), scratch
-            )
+            row_end = min(row + job.block_rows, job.window[1].input_size)
+            if job.pairs:
+                gather_pairs_block(job, &tile, row, row_end, scratch)
+            else:
+                gather_block(job, &tile, row, row_end, scratch)
             return
-    scatter_block(job, &tile, block, scratch, grads)
+    if job.planes > 1:
+        tile.x = 0
+        tile.x_end = job.window[2].output_size
+        scatter_planes(
+            job, &tile, min(tile.item + job.planes, job.items), scratch, grads
+        )
+    else:
+        scatter_block(job, &tile, block, scratch, grads)
 
 
 cdef int max_backward(
     job_t* job, const winner_t* _, const grad_t* grad, int num_threads
 ) except -1:
-    cdef Py_ssize_t total, index, grads_size = 0
+    cdef Py_ssize_t total, index, parts, grads_size = 0
     cdef winner_t* scratch
     cdef grad_t* grads
+    job.pairs = False
     if winner_t is float and grad_t is float or winner_t is double and grad_t is double:
-        if gradients_may_join(job, _):
-            return gather_joined(job, _, num_threads)
-    plan_winners(job, _)
-    job.gathers = may_gather(job, _, grad)
+        job.pairs = are_pairs(job)
+        if (
+            not job.pairs and job.indices.data == NULL and winners_may_join(job, _)
+            and is_direct(job, grad)
+            and winners_kept(job, 1) * job.window[2].output_size <= JOINED // PLANES
+        ):
+            return scatter_joined(job, _, num_threads)
+    # Of so many channels that there is room for some rows of outputs.
+    plan_winners(job, _, max(64, min(256, GATHERED // 8 // job.window[2].output_size // 16 * 16)))
+    job.gathers = job.pairs or may_gather(job, _, grad)
+    job.planes = 1
     total = job.items * job.tiles[4]
+    parts = ceil_div(4 * num_threads, total) if num_threads > 1 else 1
     if not job.gathers:
         grads_size = plan_scatter(job, _, grad, num_threads)
-        total *= job.blocks[1]
+        total = ceil_div(total, job.planes) * job.blocks[1]
     elif winner_t is float or winner_t is double:
-        plan_gather(job, _, ceil_div(4 * num_threads, total) if num_threads > 1 else 1)
+        if job.pairs:
+            plan_pairs(job, parts)
+        else:
+            plan_gather(job, _, parts)
     total *= job.blocks[0]
     num_threads = <int>min(num_threads, total)
     scratch = <winner_t*>allocate(
@@ -487,79 +654,89 @@ cdef int max_backward(
 
 # Planes side by side --------------------------------------------------------------------------
 
-cdef bint gradients_may_join(const job_t* job, const vector_t* _) noexcept nogil:
-    cdef job_t inner = joined_job(job)
-    if not (
-        winners_may_join(job, _) and job.indices.data == NULL
-        and job.grad.kind == kind_of(_) and job.grad.stride[2] == job.grad.item
-    ):
-        return False
-    plan_winners(&inner, _)
-    return may_gather(&inner, _, _)
-
-
-cdef int gather_joined(job_t* job, const vector_t* _, int num_threads) except -1:
-    """As max_backward, PLANES at a time."""
-    cdef job_t inner = joined_job(job)
-    cdef Py_ssize_t rows = job.window[1].input_size, total, index, size
+cdef int scatter_joined(job_t* job, const vector_t* _, int num_threads) except -1:
+    """Winners of PLANES planes are found at once, and what they won is added to each where it lies."""
+    cdef job_t inner
+    cdef Py_ssize_t rows = joined_winners_plan(job, &inner, _), total, index
     cdef vector_t* scratch
-    # Blocks of rows, so many that there is room for what the windows that hold them read.
-    while rows > 1 and not block_may_join(job, windows_of_block(&job.window[1], rows)):
-        rows = ceil_div(rows, 2)
-    plan_winners(&inner, _)
-    plan_gather(&inner, _, ceil_div(inner.window[1].input_size, rows))
-    rows = windows_of_block(&job.window[1], inner.block_rows)
-    join_array(&inner.src, _, joined_rows(job, rows) // job.window[0].input_size)
-    join_array(&inner.grad, _, rows)
-    join_array(&inner.dst, _, inner.block_rows)
-    size = elements_of(&inner.dst)
-    job.at_loaded = reserve(&inner, elements_of(&inner.src))
-    job.at_grads = reserve(&inner, elements_of(&inner.grad))
-    job.at_result = reserve(&inner, size + size // inner.dst.size[0])
-    total = ceil_div(job.items, PLANES) * inner.blocks[0]
+    job.at_indices = reserve(
+        &inner, winners_kept(job, rows) * job.window[2].output_size * PLANES * 8
+        // <Py_ssize_t>sizeof(vector_t)
+    )
+    total = ceil_div(job.items, PLANES)
     num_threads = <int>min(num_threads, total)
     scratch = <vector_t*>allocate(num_threads * inner.scratch_size * sizeof(vector_t))
     if num_threads == 1:
         with nogil:
             for index in range(total):
-                gather_planes(job, &inner, index, scratch)
+                scatter_group(job, &inner, index, rows, scratch)
     else:
         for index in prange(total, nogil=True, num_threads=num_threads, schedule="static"):
-            gather_planes(job, &inner, index, scratch + threadid() * inner.scratch_size)
+            scatter_group(
+                job, &inner, index, rows, scratch + threadid() * inner.scratch_size
+            )
     free(scratch)
     return 0
 
 
-cdef void gather_planes(
-    const job_t* job, const job_t* plan, Py_ssize_t index, vector_t* scratch
+cdef inline Py_ssize_t winners_kept(const job_t* job, Py_ssize_t rows) noexcept nogil:
+    """Rows of outputs that are found before they are scattered: all, where there are depths, as
+    gradients are added up one depth after the other."""
+    if job.window[0].output_size == 1:
+        return rows
+    return job.window[0].output_size * job.window[1].output_size
+
+
+cdef void scatter_group(
+    const job_t* job, const job_t* plan, Py_ssize_t group, Py_ssize_t rows, vector_t* scratch
 ) noexcept nogil:
-    """One block of rows of one group's gradients."""
-    cdef job_t inner = plan[0]
-    cdef tile_t tile
     cdef const axis_t* height = &job.window[1]
-    cdef Py_ssize_t group = index // inner.blocks[0], row = index % inner.blocks[0]
-    cdef Py_ssize_t row_end, y, y_end, first, end
-    cdef Py_ssize_t offset[PLANES]
-    row *= inner.block_rows
-    row_end = min(row + inner.block_rows, height.input_size)
-    y = first_window(height, row)
-    y_end = max(y, end_window(height, row_end))
-    first = span_begin(height, y)
-    end = max(first, span_end(height, y_end - 1))
-    inner.src.data = <char*>(scratch + job.at_loaded) - first * inner.src.stride[1]
-    inner.grad.data = <char*>(scratch + job.at_grads) - y * inner.grad.stride[1]
-    inner.dst.data = <char*>(scratch + job.at_result) - row * inner.dst.stride[1]
-    if y < y_end:
-        place_planes(job, group, 0, offset)
-        join_rows(&job.src, offset, first, end, scratch + job.at_loaded, &inner.src)
-        place_planes(job, group, 3, offset)
-        join_rows(&job.grad, offset, y, y_end, scratch + job.at_grads, &inner.grad)
-    tile.limb = WHOLE
-    tile.item = tile.c = tile.src_offset = 0
-    tile.channels = PLANES
-    gather_block(&inner, &tile, row, row_end, scratch)
-    place_planes(job, group, 1, offset)
-    part_rows(
-        &job.dst, offset, row, row_end, scratch + job.at_result, &inner.dst,
-        scratch + job.at_result + elements_of(&inner.dst),
+    cdef Py_ssize_t length = (
+        job.window[0].input_size * height.input_size * job.window[2].input_size
     )
+    cdef Py_ssize_t planes = min(PLANES, job.items - group * PLANES), y, z, p
+    cdef int64_t* indices = <int64_t*>(scratch + job.at_indices)
+    cdef vector_t* blocks[PLANES]
+    cdef Py_ssize_t offset[PLANES]
+    place_planes(job, group, 1, offset)
+    for p in range(planes):
+        blocks[p] = <vector_t*>(offset[p] + address(&job.dst, 0, 0, 0, 0))
+        memset(blocks[p], 0, length * sizeof(vector_t))
+    place_planes(job, group, 3, offset)
+    y = 0
+    while y < height.output_size:
+        if job.window[0].output_size == 1:
+            find_in_group(job, plan, group, y, rows, scratch, indices, 0)
+            scatter_outputs(
+                job, planes, offset, 0, y, min(rows, height.output_size - y), length, indices,
+                blocks,
+            )
+        else:
+            find_in_group(
+                job, plan, group, y, rows, scratch,
+                indices + y * job.window[2].output_size * PLANES, height.output_size,
+            )
+        y += rows
+    if job.window[0].output_size > 1:
+        for z in range(job.window[0].output_size):
+            scatter_outputs(
+                job, planes, offset, z, 0, height.output_size, length,
+                indices + z * height.output_size * job.window[2].output_size * PLANES, blocks,
+            )
+    for p in range(planes):
+        one_nan_each(blocks[p], length)
+
+
+cdef void scatter_outputs(
+    const job_t* job, Py_ssize_t planes, const Py_ssize_t* grad_offset, Py_ssize_t z,
+    Py_ssize_t y, Py_ssize_t rows, Py_ssize_t length, const int64_t* indices, vector_t** blocks,
+) noexcept nogil:
+    """Rows of outputs, of all planes of a group."""
+    cdef const vector_t* grads[PLANES]
+    cdef Py_ssize_t j, p
+    for p in range(planes):
+        grads[p] = <const vector_t*>(grad_offset[p] + address(&job.grad, z, y, 0, 0))
+    for j in range(rows * job.window[2].output_size):
+        for p in range(planes):
+            scatter_to(blocks[p], length, indices[p], grads[p][j])
+        indices += PLANES

@@ -35,13 +35,16 @@ cdef struct job_t:
     way_t way
     bint direct_winners   # are written where they belong
     Py_ssize_t slots      # for rows whose winners are kept
+    bint few_taps         # of a window
     array_t indices       # of winners: written forward, read backward
     array_t grad          # backward of a maximum: what is scattered into dst
     Py_ssize_t at_places, at_so_far, at_so_far_places, at_tables, at_values, at_indices
     bint gathers          # gradients, instead of scattering them
+    bint pairs            # windows of 2 x 2, stride 2
     Py_ssize_t gathered_row, at_gathered, at_grads, at_windows
     bint direct_block     # gradients are added up in dst itself
     bint whole_rows       # of gradients and indices, which are read where they are
+    Py_ssize_t planes     # whose gradients are scattered at once
     Py_ssize_t chunk      # outputs whose gradients are scattered at once
     Py_ssize_t block_rows, block_columns, blocks[2]
     # batch axes: those that do not merge into one are walked here

@@ -32,11 +32,11 @@ typedef struct {
 #define choose_keys_float(mask, l, k) _mm256_blendv_epi8(k, l, _mm256_castps_si256(mask))
 #define beats_float(b, a) \
     _mm256_and_ps(_mm256_cmp_ps(a, b, _CMP_NGE_UQ), _mm256_cmp_ps(a, a, _CMP_ORD_Q))
+#define any_as_large_float(a, b) _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_NLT_UQ))
 #define where_float(mask, a) _mm256_and_ps(mask, a)
-#define first_half_float(even, odd) \
-    _mm256_permute2f128_ps(_mm256_unpacklo_ps(even, odd), _mm256_unpackhi_ps(even, odd), 0x20)
-#define second_half_float(even, odd) \
-    _mm256_permute2f128_ps(_mm256_unpacklo_ps(even, odd), _mm256_unpackhi_ps(even, odd), 0x31)
+#define where_not_float(mask, a) _mm256_andnot_ps(mask, a)
+#define low_halves_float _mm256_unpacklo_ps
+#define high_halves_float _mm256_unpackhi_ps
 static ALWAYS_INLINE void store_indices_float(int64_t *dst, __m256i keys)
 {
     __m128i low = _mm256_castsi256_si128(keys), high = _mm256_extracti128_si256(keys, 1);
@@ -55,11 +55,11 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, __m256i keys)
 #define choose_keys_double(mask, l, k) _mm256_blendv_epi8(k, l, _mm256_castpd_si256(mask))
 #define beats_double(b, a) \
     _mm256_and_pd(_mm256_cmp_pd(a, b, _CMP_NGE_UQ), _mm256_cmp_pd(a, a, _CMP_ORD_Q))
+#define any_as_large_double(a, b) _mm256_movemask_pd(_mm256_cmp_pd(a, b, _CMP_NLT_UQ))
 #define where_double(mask, a) _mm256_and_pd(mask, a)
-#define first_half_double(even, odd) \
-    _mm256_permute2f128_pd(_mm256_unpacklo_pd(even, odd), _mm256_unpackhi_pd(even, odd), 0x20)
-#define second_half_double(even, odd) \
-    _mm256_permute2f128_pd(_mm256_unpacklo_pd(even, odd), _mm256_unpackhi_pd(even, odd), 0x31)
+#define where_not_double(mask, a) _mm256_andnot_pd(mask, a)
+#define low_halves_double _mm256_unpacklo_pd
+#define high_halves_double _mm256_unpackhi_pd
 #define store_indices_double(dst, keys) store_keys_double(dst, keys)
 #elif defined(__SSE2__) || defined(_M_X64)
 #define MASK VECTOR
@@ -74,9 +74,11 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, __m256i keys)
 #define choose_keys_float(mask, l, k) \
     _mm_castps_si128(choose_float(mask, _mm_castsi128_ps(l), _mm_castsi128_ps(k)))
 #define beats_float(b, a) _mm_and_ps(_mm_cmpnge_ps(a, b), _mm_cmpord_ps(a, a))
+#define any_as_large_float(a, b) _mm_movemask_ps(_mm_cmpnlt_ps(a, b))
 #define where_float(mask, a) _mm_and_ps(mask, a)
-#define first_half_float(even, odd) _mm_unpacklo_ps(even, odd)
-#define second_half_float(even, odd) _mm_unpackhi_ps(even, odd)
+#define where_not_float(mask, a) _mm_andnot_ps(mask, a)
+#define low_halves_float _mm_unpacklo_ps
+#define high_halves_float _mm_unpackhi_ps
 static ALWAYS_INLINE void store_indices_float(int64_t *dst, __m128i keys)
 {
     __m128i sign = _mm_srai_epi32(keys, 31); /* -1: nowhere */
@@ -98,9 +100,11 @@ static ALWAYS_INLINE __m128d equal_keys_double(__m128i k, __m128i l)
 #define choose_keys_double(mask, l, k) \
     _mm_castpd_si128(choose_double(mask, _mm_castsi128_pd(l), _mm_castsi128_pd(k)))
 #define beats_double(b, a) _mm_and_pd(_mm_cmpnge_pd(a, b), _mm_cmpord_pd(a, a))
+#define any_as_large_double(a, b) _mm_movemask_pd(_mm_cmpnlt_pd(a, b))
 #define where_double(mask, a) _mm_and_pd(mask, a)
-#define first_half_double(even, odd) _mm_unpacklo_pd(even, odd)
-#define second_half_double(even, odd) _mm_unpackhi_pd(even, odd)
+#define where_not_double(mask, a) _mm_andnot_pd(mask, a)
+#define low_halves_double _mm_unpacklo_pd
+#define high_halves_double _mm_unpackhi_pd
 #define store_indices_double(dst, keys) store_keys_double(dst, keys)
 #elif defined(__aarch64__)
 #define MASK VECTOR
@@ -118,10 +122,13 @@ static ALWAYS_INLINE int32x4_t ascending_keys_float(int32_t step)
 #define equal_keys_float(k, l) vreinterpretq_f32_u32(vceqq_s32(k, l))
 #define choose_keys_float(mask, l, k) vbslq_s32(vreinterpretq_u32_f32(mask), l, k)
 #define beats_float(b, a) vreinterpretq_f32_u32(vbicq_u32(vceqq_f32(a, a), vcgeq_f32(a, b)))
+#define any_as_large_float(a, b) (vminvq_u32(vcltq_f32(a, b)) == 0)
 #define where_float(mask, a) \
     vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(mask), vreinterpretq_u32_f32(a)))
-#define first_half_float(even, odd) vzip1q_f32(even, odd)
-#define second_half_float(even, odd) vzip2q_f32(even, odd)
+#define where_not_float(mask, a) \
+    vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(mask)))
+#define low_halves_float vzip1q_f32
+#define high_halves_float vzip2q_f32
 static ALWAYS_INLINE void store_indices_float(int64_t *dst, int32x4_t keys)
 {
     vst1q_s64(dst, vmovl_s32(vget_low_s32(keys)));
@@ -137,12 +144,15 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, int32x4_t keys)
 #define equal_keys_double(k, l) vreinterpretq_f64_u64(vceqq_s64(k, l))
 #define choose_keys_double(mask, l, k) vbslq_s64(vreinterpretq_u64_f64(mask), l, k)
 #define beats_double(b, a) vreinterpretq_f64_u64(vbicq_u64(vceqq_f64(a, a), vcgeq_f64(a, b)))
+#define any_as_large_double(a, b) (vminvq_u32(vreinterpretq_u32_u64(vcltq_f64(a, b))) == 0)
 #define where_double(mask, a) \
     vreinterpretq_f64_u64(vandq_u64(vreinterpretq_u64_f64(mask), vreinterpretq_u64_f64(a)))
-#define first_half_double(even, odd) vzip1q_f64(even, odd)
-#define second_half_double(even, odd) vzip2q_f64(even, odd)
+#define where_not_double(mask, a) \
+    vreinterpretq_f64_u64(vbicq_u64(vreinterpretq_u64_f64(a), vreinterpretq_u64_f64(mask)))
+#define low_halves_double vzip1q_f64
+#define high_halves_double vzip2q_f64
 #define store_indices_double(dst, keys) store_keys_double(dst, keys)
-#else /* one element; of a pair, the even one is the first half, the odd one the second */
+#else /* one element; of a pair, the even one is the low half, the odd one the high one */
 #define MASK int
 #define KEYS_float int32_t
 #define load_keys_float(p) (*(p))
@@ -154,9 +164,11 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, int32x4_t keys)
 #define equal_keys_float(k, l) ((k) == (l))
 #define choose_keys_float(mask, l, k) ((mask) ? (l) : (k))
 #define beats_float(b, a) tap_wins(b, a)
+#define any_as_large_float(a, b) (!((a) < (b)))
 #define where_float(mask, a) ((mask) ? (a) : 0)
-#define first_half_float(even, odd) (even)
-#define second_half_float(even, odd) (odd)
+#define where_not_float(mask, a) ((mask) ? 0 : (a))
+#define low_halves_float(even, odd) (even)
+#define high_halves_float(even, odd) (odd)
 #define store_indices_float(dst, k) (*(dst) = (k))
 #define KEYS_double int64_t
 #define load_keys_double load_keys_float
@@ -168,11 +180,15 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, int32x4_t keys)
 #define equal_keys_double equal_keys_float
 #define choose_keys_double choose_keys_float
 #define beats_double beats_float
+#define any_as_large_double any_as_large_float
 #define where_double where_float
-#define first_half_double first_half_float
-#define second_half_double second_half_float
+#define where_not_double where_not_float
+#define low_halves_double low_halves_float
+#define high_halves_double high_halves_float
 #define store_indices_double store_indices_float
 #endif
+
+enum { LONG_RUN = 48 }; /* columns, of which the largest is found before its place */
 
 /* What lies beyond 31 bits is no place in the plane. */
 static void narrow_places(const int64_t *indices, int32_t *places, ptrdiff_t n)

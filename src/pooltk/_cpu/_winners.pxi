@@ -21,6 +21,14 @@ cdef extern from "_winners.h" nogil:
         const winners_row* windows, const double* row, int64_t place, double identity,
         double* values, int64_t* places,
     )
+    void winners_of_pixels_float(
+        const winners_row* windows, int rows, const float** row, const int32_t* row_place,
+        float identity, float* values, int32_t* places, int64_t* indices,
+    )
+    void winners_of_pixels_double(
+        const winners_row* windows, int rows, const double** row, const int64_t* row_place,
+        double identity, double* values, int64_t* places, int64_t* indices,
+    )
     void winners_of_rows_float(
         int rows, const float** row, const int32_t** row_places, float* values, int32_t* places,
         int64_t* indices, Py_ssize_t n,
@@ -47,6 +55,8 @@ ctypedef fused place_t:
     int64_t
 
 cdef enum:
+    MOST_CHANNELS = 256
+    LONG_KERNEL = 64   # a row's winner is sought in vectors
     SMALL_KERNEL = 5   # windows of more columns, overlapping, are built by doubling
     WINNERS = 16384    # outputs whose winners are found at once
     NARROW_WINNERS = 32     # rows of so few columns lie side by side with other planes'
@@ -132,6 +142,11 @@ cdef void find_in_rows(
         first_y = first_tap(height, y)
         left = taps_z * taps_y
         rows = 0
+        if tile.channels > 1 and job.direct_rows and job.few_taps and left:
+            find_in_windows(job, tile, &w, y, scratch, values, places, sink.as_indices)
+            values += sink.values_row
+            places += sink.places_row * place_size
+            continue
         for z in range(taps_z):
             for t in range(taps_y):
                 row = first_tap(&job.window[0], tile.z) + z * job.window[0].step
@@ -163,6 +178,42 @@ cdef void find_in_rows(
         places += sink.places_row * place_size
 
 
+cdef void find_in_windows(
+    const job_t* job, const tile_t* tile, const winners_row* w, Py_ssize_t y, vector_t* scratch,
+    vector_t* values, void* places, bint as_indices,
+) noexcept nogil:
+    """A row of outputs, pixels of many channels: all taps of few at once."""
+    cdef const axis_t* height = &job.window[1]
+    cdef vector_t identity = identity_of(job, scratch)
+    cdef Py_ssize_t taps_z = tap_count(&job.window[0], tile.z), taps_y = tap_count(height, y)
+    cdef Py_ssize_t z, t, depth, row, place
+    cdef const vector_t* taps[MOST_ROWS]
+    cdef int32_t short_places[MOST_ROWS]
+    cdef int64_t long_places[MOST_ROWS]
+    for z in range(taps_z):
+        for t in range(taps_y):
+            depth = first_tap(&job.window[0], tile.z) + z * job.window[0].step
+            row = first_tap(height, y) + t
+            place = (depth * height.input_size + row) * job.window[2].input_size + tile.column
+            taps[z * taps_y + t] = NULL
+            if tile.columns:
+                taps[z * taps_y + t] = <const vector_t*>(
+                    tile.src_offset + address(&job.src, depth, row, tile.column, tile.c)
+                )
+            short_places[z * taps_y + t] = <int32_t>place
+            long_places[z * taps_y + t] = place
+    if vector_t is float:
+        winners_of_pixels_float(
+            w, <int>(taps_z * taps_y), taps, short_places, identity, values, <int32_t*>places,
+            <int64_t*>places if as_indices else NULL,
+        )
+    else:
+        winners_of_pixels_double(
+            w, <int>(taps_z * taps_y), taps, long_places, identity, values, <int64_t*>places,
+            <int64_t*>places if as_indices else NULL,
+        )
+
+
 cdef void describe_row(
     const job_t* job, const tile_t* tile, winners_row* w, Py_ssize_t* tables
 ) noexcept nogil:
@@ -181,8 +232,8 @@ cdef void describe_row(
         tables[outputs + x] = tap_count(width, tile.x + x)
     w.columns = <int>width.kernel_size
     w.stride = <int>width.stride
-    w.inner = w.outer = -1
-    if tile.channels == 1:
+    w.inner = w.outer = -1  # none of them
+    if tile.channels == 1 and width.kind == SLIDING and width.kernel_size <= SMALL_KERNEL:
         w.inner = max(0, ceil_div(width.padding, width.stride) - tile.x)
         w.outer = floor_div(
             width.input_size - width.kernel_size + width.padding, width.stride
@@ -237,12 +288,8 @@ cdef void place_row(
     win if nothing were larger; padding behind the last one for nothing."""
     cdef Py_ssize_t lead = min(columns, max(0, -first)), end, x, c
     end = max(lead, min(columns, width.input_size - first))
-    if base < 0:
-        lead = end = 0
     for x in range(lead):
-        place_pixel(
-            base, first_in_step(first + x, width.dilation), width, channels, places + x * channels
-        )
+        place_pixel(base, first + x, width, channels, places + x * channels)
     if channels == 1:
         for x in range(lead, end):
             places[x] = <place_t>(base + first + x)
@@ -257,9 +304,11 @@ cdef void place_row(
 cdef inline void place_pixel(
     Py_ssize_t base, Py_ssize_t column, const axis_t* width, Py_ssize_t channels, place_t* places
 ) noexcept nogil:
+    """The place that a column of a row stands for; before the first one, for the first tap."""
     cdef Py_ssize_t c
+    column = first_in_step(column, width.dilation)
     for c in range(channels):
-        places[c] = <place_t>(base + column) if column < width.input_size else -1
+        places[c] = <place_t>(base + column) if base >= 0 and column < width.input_size else -1
 
 
 cdef void challenge_taps(
@@ -280,62 +329,56 @@ cdef void challenge_taps(
 cdef void find_by_doubling(
     const job_t* job, const tile_t* tile, const sink_t* sink, vector_t* scratch
 ) noexcept nogil:
-    """All rows of the tile as one, padded."""
+    """All rows of the tile as one: first padded rows, then rows of outputs."""
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]
     cdef vector_t identity = identity_of(job, scratch)
-    cdef Py_ssize_t channels = tile.channels, pitch = tile.pitch * channels, place_size, n, row
+    cdef Py_ssize_t channels = tile.channels, pitch = tile.pitch * channels, n, row, x
     cdef Py_ssize_t rows = (tile.y_end - tile.y - 1) * height.stride + extent(height)
-    cdef Py_ssize_t taps_z = tap_count(&job.window[0], tile.z), depth, y, z, base, done
-    cdef Py_ssize_t left = tile.left * channels, behind = left + tile.columns * channels
+    cdef Py_ssize_t top = tile.y * height.stride - height.padding, above, inside, base
+    cdef Py_ssize_t taps_z = tap_count(&job.window[0], tile.z), depth, y, z
+    cdef Py_ssize_t place_size = 8 if sink.as_indices else sizeof(vector_t)
     cdef vector_t* values = scratch + job.at_rows
     cdef vector_t* places = scratch + job.at_places
     cdef const vector_t* row_values[2]
     cdef const void* row_places[2]
     cdef void* to_places
-    place_size = 8 if sink.as_indices else sizeof(vector_t)
     n = (tile.x_end - tile.x) * channels
+    above = min(rows, max(0, -top))
+    inside = max(0, min(rows, height.input_size - top) - above) if tile.columns and taps_z else 0
     for z in range(max(1, taps_z)):
         depth = first_tap(&job.window[0], tile.z) + z * job.window[0].step
-        for row in range(rows):
-            y = tile.y * height.stride - height.padding + row
-            base = first_in_step(y, height.dilation)
-            base = (depth * height.input_size + base) * width.input_size if (
-                base < height.input_size and taps_z
-            ) else -1
-            if y < 0 or base < 0 or tile.columns == 0:
-                fill(values + row * pitch, identity, pitch)
-            else:
-                load_columns(
-                    &job.src, WHOLE,
-                    tile.src_offset + address(&job.src, depth, y, tile.column, tile.c),
-                    tile.columns, channels, values + row * pitch + left,
-                )
-                fill(values + row * pitch, identity, left)
-                fill(values + row * pitch + behind, identity, pitch - behind)
-            if vector_t is float:
-                place_row(
-                    tile.x * width.stride - width.padding, tile.pitch, channels, base, width,
-                    <int32_t*>places + row * pitch,
-                )
-            else:
-                place_row(
-                    tile.x * width.stride - width.padding, tile.pitch, channels, base, width,
-                    <int64_t*>places + row * pitch,
-                )
-        challenge_taps(
-            values, places, width.kernel_size, width.dilation * channels, rows * pitch
+        # Windows of columns, and of them those of outputs, each row's `n` behind the other's.
+        double_columns(
+            job, tile, depth, top + above, inside, values + above * n, places + above * n
         )
-        if width.stride > 1:
-            every(values, values, rows * tile.pitch // width.stride, width.stride, channels)
-            every(places, places, rows * tile.pitch // width.stride, width.stride, channels)
-        done = pitch // width.stride
-        challenge_taps(values, places, height.kernel_size, height.dilation * done, rows * done)
+        for row in range(rows):
+            if above <= row < above + inside:
+                continue
+            # Padding above stands for the first row below it, padding beneath for nothing.
+            base = first_in_step(top + row, height.dilation)
+            if base < height.input_size and inside:
+                base = (depth * height.input_size + base) * width.input_size
+            else:
+                base = -1
+            fill(values + row * n, identity, n)
+            for x in range(tile.x_end - tile.x):
+                if vector_t is float:
+                    place_pixel(
+                        base, (tile.x + x) * width.stride - width.padding, width, channels,
+                        <int32_t*>places + row * n + x * channels,
+                    )
+                else:
+                    place_pixel(
+                        base, (tile.x + x) * width.stride - width.padding, width, channels,
+                        <int64_t*>places + row * n + x * channels,
+                    )
+        challenge_taps(values, places, height.kernel_size, height.dilation * n, rows * n)
         for y in range(tile.y_end - tile.y):
             row_values[0] = scratch + job.at_so_far + y * n
             row_places[0] = scratch + job.at_so_far_places + y * n
-            row_values[z > 0] = values + y * height.stride * done
-            row_places[z > 0] = places + y * height.stride * done
+            row_values[z > 0] = values + y * height.stride * n
+            row_places[z > 0] = places + y * height.stride * n
             if z + 1 < taps_z:
                 merge_winners(
                     1 + (z > 0), row_values, row_places, scratch + job.at_so_far + y * n,
@@ -347,6 +390,49 @@ cdef void find_by_doubling(
                     1 + (z > 0), row_values, row_places,
                     <vector_t*>sink.values + y * sink.values_row, to_places, sink.as_indices, n,
                 )
+
+
+cdef void double_columns(
+    const job_t* job, const tile_t* tile, Py_ssize_t depth, Py_ssize_t first, Py_ssize_t rows,
+    vector_t* values, vector_t* places,
+) noexcept nogil:
+    """The winners of the columns of rows inside, as many a row as the tile has outputs."""
+    cdef const axis_t* width = &job.window[2]
+    cdef vector_t identity = identity_of(job, values)
+    cdef Py_ssize_t channels = tile.channels, pitch = tile.pitch * channels, row, x, base
+    cdef Py_ssize_t n = (tile.x_end - tile.x) * channels, left = tile.left * channels
+    cdef Py_ssize_t behind = left + tile.columns * channels, apart = width.stride * channels
+    for row in range(rows):
+        load_columns(
+            &job.src, WHOLE,
+            tile.src_offset + address(&job.src, depth, first + row, tile.column, tile.c),
+            tile.columns, channels, values + row * pitch + left,
+        )
+        fill(values + row * pitch, identity, left)
+        fill(values + row * pitch + behind, identity, pitch - behind)
+        base = (depth * job.window[1].input_size + first + row) * width.input_size
+        if vector_t is float:
+            place_row(
+                tile.x * width.stride - width.padding, tile.pitch, channels, base, width,
+                <int32_t*>places + row * pitch,
+            )
+        else:
+            place_row(
+                tile.x * width.stride - width.padding, tile.pitch, channels, base, width,
+                <int64_t*>places + row * pitch,
+            )
+    challenge_taps(values, places, width.kernel_size, width.dilation * channels, rows * pitch)
+    for row in range(rows):
+        if width.stride == 1:
+            memmove(values + row * n, values + row * pitch, n * sizeof(vector_t))
+            memmove(places + row * n, places + row * pitch, n * sizeof(vector_t))
+        else:
+            every(
+                values + row * pitch, values + row * n, tile.x_end - tile.x, width.stride, channels
+            )
+            every(
+                places + row * pitch, places + row * n, tile.x_end - tile.x, width.stride, channels
+            )
 
 
 # Tap by tap -----------------------------------------------------------------------------------
@@ -432,6 +518,10 @@ cdef way_t way_of(const job_t* job, const winner_t* _) noexcept nogil:
                 width.stride == 1 and width.kernel_size <= SMALL_KERNEL
                 or width.stride == 2 and 2 <= width.kernel_size <= 3
             )
+            or job.channels == 1 and width.step == 1 and width.kernel_size >= LONG_KERNEL and (
+                width.kind == ADAPTIVE and width.output_size <= width.input_size
+                or width.kernel_size <= 2 * width.stride
+            )
         )
     ):
         return IN_ROWS
@@ -448,7 +538,9 @@ cdef inline bint is_regular(const axis_t* axis) noexcept nogil:
     )
 
 
-cdef void plan_winners(job_t* job, const winner_t* _) noexcept nogil:
+cdef void plan_winners(
+    job_t* job, const winner_t* _, Py_ssize_t most_channels=MOST_CHANNELS
+) noexcept nogil:
     """Choose how winners are found, and the tiles; lay out a thread's scratch."""
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]
@@ -457,8 +549,7 @@ cdef void plan_winners(job_t* job, const winner_t* _) noexcept nogil:
     job.regular = job.way == DOUBLED
     job.spread = False
     job.tile_items = 1
-    total = max(16, min(256, WINNERS // 8 // width.output_size // 16 * 16))
-    job.tiles[4] = ceil_div(job.channels, 16 if job.way == DOUBLED else total)
+    job.tiles[4] = ceil_div(job.channels, 16 if job.way == DOUBLED else most_channels)
     job.tile_c = ceil_div(job.channels, job.tiles[4])
     job.direct_rows = (
         job.src.kind == kind_of(_) and job.src.stride[3] == job.src.item
@@ -466,6 +557,12 @@ cdef void plan_winners(job_t* job, const winner_t* _) noexcept nogil:
         and job.src.stride[2] % job.src.item == 0
     )
     job.tile_x = min(width.output_size, max(1, TILE // job.tile_c))
+    job.few_taps = (  # in one or few rows of windows each
+        job.window[0].kernel_size * height.kernel_size <= MOST_ROWS
+        and job.window[0].kernel_size * height.kernel_size * width.kernel_size <= 9
+        or height.kernel_size <= height.stride and job.window[0].kernel_size == 1
+        and height.kernel_size <= MOST_ROWS
+    )
     job.slots = 4 if height.kernel_size <= 4 else MOST_SLOTS
     if job.way == DOUBLED:
         # Squares, about: each tile reads a window's size more than it has outputs.
@@ -584,63 +681,47 @@ cdef bint winners_may_join(const job_t* job, const vector_t* _) noexcept nogil:
     return (
         job.channels == 1 and job.items >= 4 * PLANES
         and job.src.kind == kind_of(_) and job.src.stride[2] == job.src.item
-        and (width.input_size <= NARROW_WINNERS or way_of(job, _) == SCANNED)
+        and (
+            width.input_size <= NARROW_WINNERS or way_of(job, _) == SCANNED
+            or way_of(job, _) == DOUBLED and width.kernel_size <= 2 * width.stride
+        )
         and block_may_join(job, 1)
         and way_of(&inner, _) == IN_ROWS
     )
 
 
-cdef int find_joined(job_t* job, const vector_t* _, int num_threads) except -1:
-    """As find_tiles, PLANES at a time."""
-    cdef job_t inner = joined_job(job)
-    cdef Py_ssize_t rows = job.window[1].output_size, blocks, total, index, size
-    cdef vector_t* scratch
+cdef Py_ssize_t joined_winners_plan(
+    job_t* job, job_t* inner, const vector_t* _
+) noexcept nogil:
+    """Plan the winners of PLANES planes; returns how many rows of outputs are found at once."""
+    cdef Py_ssize_t rows = job.window[1].output_size, size
+    inner[0] = joined_job(job)
     while rows > 1 and not block_may_join(job, rows):
         rows = ceil_div(rows, 2)
-    blocks = ceil_div(job.window[1].output_size, rows)
     join_array(&inner.src, _, joined_rows(job, rows) // job.window[0].input_size)
-    join_array(&inner.dst, _, rows)
-    plan_winners(&inner, _)
-    size = elements_of(&inner.dst)
-    job.at_loaded = reserve(&inner, elements_of(&inner.src))
-    job.at_values = reserve(&inner, size + size // inner.dst.size[0])
-    job.at_indices = reserve(&inner, size * 8 // <Py_ssize_t>sizeof(vector_t))
-    job.at_tables = reserve(  # the indices of a row of one plane
-        &inner, job.window[2].output_size * 8 // <Py_ssize_t>sizeof(vector_t)
-    )
-    total = ceil_div(job.items, PLANES) * blocks
-    num_threads = <int>min(num_threads, total)
-    scratch = <vector_t*>allocate(num_threads * inner.scratch_size * sizeof(vector_t))
-    if num_threads == 1:
-        with nogil:
-            for index in range(total):
-                find_in_planes(job, &inner, index // blocks, index % blocks * rows, rows, scratch)
-    else:
-        for index in prange(total, nogil=True, num_threads=num_threads, schedule="static"):
-            find_in_planes(
-                job, &inner, index // blocks, index % blocks * rows, rows,
-                scratch + threadid() * inner.scratch_size,
-            )
-    free(scratch)
-    return 0
+    size = job.window[0].output_size * rows * job.window[2].output_size
+    plan_winners(inner, _)
+    job.at_loaded = reserve(inner, elements_of(&inner.src))
+    job.at_values = reserve(inner, size * PLANES)
+    return rows
 
 
-cdef void find_in_planes(
+cdef void find_in_group(
     const job_t* job, const job_t* plan, Py_ssize_t group, Py_ssize_t y, Py_ssize_t rows,
-    vector_t* scratch,
+    vector_t* scratch, int64_t* indices, Py_ssize_t rows_apart,
 ) noexcept nogil:
-    """Rows y to y + rows of one group's winners."""
+    """The winners of rows y to y + rows of the outputs of one group's planes, side by side.
+
+    Their indices of one depth lie so many rows behind those of the one before.
+    """
     cdef job_t inner = plan[0]
     cdef tile_t tile
     cdef sink_t sink
     cdef const axis_t* height = &job.window[1]
-    cdef Py_ssize_t outputs = job.window[2].output_size, z, x, p, row
+    cdef Py_ssize_t outputs = job.window[2].output_size, z, x
     cdef Py_ssize_t y_end = min(y + rows, height.output_size)
     cdef Py_ssize_t first = span_begin(height, y), end = max(first, span_end(height, y_end - 1))
     cdef Py_ssize_t offset[PLANES]
-    cdef vector_t* values = scratch + job.at_values
-    cdef int64_t* indices = <int64_t*>(scratch + job.at_indices)
-    cdef int64_t* of_plane = <int64_t*>(scratch + job.at_tables)
     inner.src.data = <char*>(scratch + job.at_loaded) - first * inner.src.stride[1]
     place_planes(job, group, 0, offset)
     join_rows(&job.src, offset, first, end, scratch + job.at_loaded, &inner.src)
@@ -657,12 +738,59 @@ cdef void find_in_planes(
             tile.x = x
             tile.x_end = min(x + inner.tile_x, outputs)
             place_columns(&inner, &tile)
-            sink.values = values + (z * rows * outputs + x) * PLANES
-            sink.places = indices + (z * rows * outputs + x) * PLANES
+            sink.values = scratch + job.at_values + (z * rows * outputs + x) * PLANES
+            sink.places = indices + (z * rows_apart * outputs + x) * PLANES
             find_winners(&inner, &tile, &sink, scratch)
             x += inner.tile_x
+
+
+cdef int find_joined(job_t* job, const vector_t* _, int num_threads) except -1:
+    """As find_tiles, PLANES at a time."""
+    cdef job_t inner
+    cdef Py_ssize_t rows = joined_winners_plan(job, &inner, _), blocks, total, index
+    cdef vector_t* scratch
+    blocks = ceil_div(job.window[1].output_size, rows)
+    # results of a plane at a time, on the way to where they belong
+    join_array(&inner.dst, _, rows)
+    job.at_indices = reserve(
+        &inner, elements_of(&inner.dst) * 8 // <Py_ssize_t>sizeof(vector_t)
+    )
+    job.at_result = reserve(&inner, rows * job.window[2].output_size * PLANES)
+    job.at_tables = reserve(
+        &inner, job.window[2].output_size * 8 // <Py_ssize_t>sizeof(vector_t)
+    )
+    total = ceil_div(job.items, PLANES) * blocks
+    num_threads = <int>min(num_threads, total)
+    scratch = <vector_t*>allocate(num_threads * inner.scratch_size * sizeof(vector_t))
+    if num_threads == 1:
+        with nogil:
+            for index in range(total):
+                store_group(job, &inner, index // blocks, index % blocks * rows, rows, scratch)
+    else:
+        for index in prange(total, nogil=True, num_threads=num_threads, schedule="static"):
+            store_group(
+                job, &inner, index // blocks, index % blocks * rows, rows,
+                scratch + threadid() * inner.scratch_size,
+            )
+    free(scratch)
+    return 0
+
+
+cdef void store_group(
+    const job_t* job, const job_t* inner, Py_ssize_t group, Py_ssize_t y, Py_ssize_t rows,
+    vector_t* scratch,
+) noexcept nogil:
+    """Rows y to y + rows of one group's winners."""
+    cdef Py_ssize_t outputs = job.window[2].output_size, z, p, row
+    cdef Py_ssize_t y_end = min(y + rows, job.window[1].output_size)
+    cdef Py_ssize_t offset[PLANES]
+    cdef int64_t* indices = <int64_t*>(scratch + job.at_indices)
+    cdef int64_t* of_plane = <int64_t*>(scratch + job.at_tables)
+    find_in_group(job, inner, group, y, rows, scratch, indices, rows)
     place_planes(job, group, 1, offset)
-    part_rows(&job.dst, offset, y, y_end, values, &inner.dst, values + elements_of(&inner.dst))
+    part_rows(
+        &job.dst, offset, y, y_end, scratch + job.at_values, &inner.dst, scratch + job.at_result
+    )
     place_planes(job, group, 2, offset)
     for z in range(job.window[0].output_size):
         for p in range(PLANES):

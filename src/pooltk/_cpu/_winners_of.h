@@ -24,7 +24,7 @@ static ALWAYS_INLINE OF(winners_t) OF(challenged)(OF(winners_t) winners, VECTOR 
 }
 
 /* One channel: `count` columns of a row, `step` apart. */
-static void OF(winner_of_columns)(
+static ALWAYS_INLINE void OF(winner_of_columns)(
     const T *tap, P place, ptrdiff_t count, ptrdiff_t step, T *value, P *winner)
 {
     *value = *tap;
@@ -37,6 +37,20 @@ static void OF(winner_of_columns)(
             *winner = place;
         }
     }
+}
+
+/* One channel: a run of at least LANES columns: the largest, then where it is first. */
+static void OF(winner_of_run)(const T *row, P place, ptrdiff_t n, T *value, P *winner)
+{
+    ptrdiff_t j = 0;
+    OF(max_runs)(row, 0, n, value, 1);
+    VECTOR largest = OF(all)(*value);
+    while (j + WIDTH <= n && !OF(any_as_large)(OF(load)(row + j), largest))
+        j += WIDTH;
+    while (j < n - 1 && tap_wins(*value, row[j]))
+        j++;
+    *value = row[j];
+    *winner = place + (P)j;
 }
 
 /* One channel: n windows inside a row; the first begins at its first column, which has this place. */
@@ -77,27 +91,68 @@ static ALWAYS_INLINE void OF(winners_inside)(
     }
 }
 
-/* All channels of a pixel, at least WIDTH: `count` pixels of a row, `step` apart. */
-static ALWAYS_INLINE void OF(winners_of_pixels)(
-    const winners_row *w, const T *tap, P place, ptrdiff_t count, T *values, P *places)
+/* `vectors` of channels of a pixel, from channel c on: the window's `count` columns of these rows,
+ * whose first taps have these places. */
+static ALWAYS_INLINE void OF(winners_of_pixel)(
+    int vectors, const winners_row *w, int rows, const T *const *row, const P *row_place,
+    ptrdiff_t first, ptrdiff_t count, ptrdiff_t c, T *values, P *places, int64_t *indices)
 {
-    ptrdiff_t n = w->channels, step = w->step * w->pixel;
-    for (ptrdiff_t c = 0;; c += WIDTH) {
-        OF(winners_t) winners;
-        const T *next;
-        c = c > n - WIDTH ? n - WIDTH : c;
-        next = tap + c;
-        winners.value = OF(load)(next);
-        winners.place = OF(all_keys)(place);
-        for (ptrdiff_t i = 1; i < count; i++) {
-            next += step;
-            winners = OF(challenged)(winners, OF(load)(next),
-                                     OF(all_keys)(place + (P)(i * w->step)));
+    ptrdiff_t step = w->step * w->pixel;
+    PLACES next = OF(all_keys)((P)w->step);
+    OF(winners_t) winners[2];
+    for (int k = 0; k < rows; k++) {
+        const T *tap = row[k] + first * w->pixel + c;
+        PLACES place = OF(all_keys)(row_place[k] + (P)first);
+        for (ptrdiff_t i = 0; i < count; i++, tap += step) {
+            for (int v = 0; v < vectors; v++) {
+                VECTOR value = OF(load)(tap + v * WIDTH);
+                if (k == 0 && i == 0) {
+                    winners[v].value = value;
+                    winners[v].place = place;
+                } else {
+                    winners[v] = OF(challenged)(winners[v], value, place);
+                }
+            }
+            place = OF(plus_keys)(place, next);
         }
-        OF(store)(values + c, winners.value);
-        OF(store_keys)(places + c, winners.place);
-        if (c == n - WIDTH)
-            return;
+    }
+    for (int v = 0; v < vectors; v++) {
+        OF(store)(values + c + v * WIDTH, winners[v].value);
+        if (indices)
+            OF(store_indices)(indices + c + v * WIDTH, winners[v].place);
+        else
+            OF(store_keys)(places + c + v * WIDTH, winners[v].place);
+    }
+}
+
+/* All channels, at least WIDTH, of a row of outputs: the winners of their windows in these rows.
+ * Places go to `indices`, if there are, else to `places`. */
+static void OF(winners_of_pixels)(
+    const winners_row *w, int rows, const T *const *row, const P *row_place, T identity,
+    T *values, P *places, int64_t *indices)
+{
+    ptrdiff_t n = w->channels;
+    for (ptrdiff_t x = 0; x < w->outputs; x++) {
+        ptrdiff_t first = w->first[x], count = w->count[x], c = 0;
+        if (count <= 0) /* dilation may leave no tap inside */
+            for (; c < n; c++) {
+                values[c] = identity;
+                if (indices)
+                    indices[c] = -1;
+                else
+                    places[c] = -1;
+            }
+        for (; c + 2 * WIDTH <= n; c += 2 * WIDTH)
+            OF(winners_of_pixel)(2, w, rows, row, row_place, first, count, c, values, places, indices);
+        for (; c < n; c += WIDTH) {
+            c = c > n - WIDTH ? n - WIDTH : c;
+            OF(winners_of_pixel)(1, w, rows, row, row_place, first, count, c, values, places, indices);
+        }
+        values += n;
+        if (indices)
+            indices += n;
+        else
+            places += n;
     }
 }
 
@@ -106,16 +161,15 @@ static void OF(winners_of_row)(
     const winners_row *w, const T *row, P place, T identity, T *values, P *places)
 {
     ptrdiff_t n = w->outer - w->inner;
+    if (w->channels > 1) {
+        OF(winners_of_pixels)(w, 1, &row, &place, identity, values, places, NULL);
+        return;
+    }
     for (ptrdiff_t x = 0; x < w->outputs; x++) {
         ptrdiff_t first = w->first[x], count = w->count[x];
         if (count <= 0) { /* dilation may leave no tap inside */
-            for (ptrdiff_t c = 0; c < w->channels; c++) {
-                values[x * w->channels + c] = identity;
-                places[x * w->channels + c] = -1;
-            }
-        } else if (w->channels > 1) {
-            OF(winners_of_pixels)(w, row + first * w->pixel, place + (P)first, count,
-                                  values + x * w->channels, places + x * w->channels);
+            values[x] = identity;
+            places[x] = -1;
         } else if (x == w->inner && n >= WIDTH) {
             const T *at = row + first;
             P from = place + (P)first;
@@ -128,6 +182,8 @@ static void OF(winners_of_row)(
             else
                 OF(winners_inside)(w->columns, 1, at, from, values + x, places + x, n);
             x = w->outer - 1;
+        } else if (count >= LONG_RUN && w->step == 1) {
+            OF(winner_of_run)(row + first, place + (P)first, count, values + x, places + x);
         } else {
             OF(winner_of_columns)(row + first, place + (P)first, count, w->step,
                                   values + x, places + x);
@@ -142,8 +198,11 @@ static void OF(winners_of_rows)(
     int64_t *indices, ptrdiff_t n)
 {
     ptrdiff_t j = 0;
-    for (; j + WIDTH <= n; j += WIDTH) {
-        OF(winners_t) winners = {OF(load)(row[0] + j), OF(load_keys)(row_places[0] + j)};
+    for (; n >= WIDTH && j < n; j += WIDTH) {
+        OF(winners_t) winners;
+        j = j > n - WIDTH ? n - WIDTH : j;
+        winners.value = OF(load)(row[0] + j);
+        winners.place = OF(load_keys)(row_places[0] + j);
         for (int k = 1; k < rows; k++)
             winners = OF(challenged)(winners, OF(load)(row[k] + j),
                                      OF(load_keys)(row_places[k] + j));
@@ -188,6 +247,12 @@ static void OF(challenge_later)(T *values, P *places, ptrdiff_t shift, ptrdiff_t
  * those that it won. All are looked at: no order of stores, none of which waits for another.
  */
 
+/* Which NaN a sum of several has depends on the order of operands, which is the compiler's. */
+static ALWAYS_INLINE VECTOR OF(one_nan)(VECTOR sum)
+{
+    return OF(choose)(OF(unordered)(sum), OF(all)((T)NAN), sum);
+}
+
 /* `vectors` of channels of a pixel, from channel c on, which lies in windows `begin` to `end`. */
 static ALWAYS_INLINE void OF(gather_pixel)(
     int vectors, int rows, const P *const *places, const T *const *grads, ptrdiff_t begin,
@@ -204,7 +269,7 @@ static ALWAYS_INLINE void OF(gather_pixel)(
                                                    OF(load)(grads[k] + j + i * WIDTH)));
             }
     for (int i = 0; i < vectors; i++)
-        OF(store)(dst + c + i * WIDTH, sum[i]);
+        OF(store)(dst + c + i * WIDTH, OF(one_nan)(sum[i]));
 }
 
 /* All channels of a row's pixels, at least WIDTH; the windows of column x are begin[x] to end[x]. */
@@ -227,74 +292,39 @@ static void OF(gather_pixels)(
     }
 }
 
-/* From windows j + low to j + high of all rows. */
-static ALWAYS_INLINE VECTOR OF(gathered)(
-    int rows, const P *const *places, const T *const *grads, ptrdiff_t j, int low, int high,
-    PLACES own)
+/* Windows of 2 x 2, stride 2, inside two rows: winners are not told but by masks. */
+static void OF(gather_pairs)(
+    const T *row0, const T *row1, const T *grads, T *dst0, T *dst1, ptrdiff_t n)
 {
-    VECTOR sum = OF(all)(0);
-    for (int k = 0; k < rows; k++)
-        for (int window = low; window <= high; window++)
-            sum = OF(sum)(sum, OF(where)(OF(equal_keys)(OF(load_keys)(places[k] + j + window), own),
-                                         OF(load)(grads[k] + j + window)));
-    return sum;
-}
-
-/* One channel, stride 1 or 2: the elements of a row, of which the even ones lie in windows low[0] to
- * high[0] from half their column on, the odd ones in low[1] to high[1]. */
-static ALWAYS_INLINE void OF(gather_columns)(
-    int stride, int low0, int high0, int low1, int high1, int rows, const P *const *places,
-    const T *const *grads, P place, ptrdiff_t columns, T *dst)
-{
-    PLACES ascending = OF(ascending_keys)(stride);
-    ptrdiff_t step = stride * WIDTH, last = columns - step, x = 0;
-    if (last >= 0)
-        last -= last % stride;
-    for (; x <= last; x += step) {
-        ptrdiff_t j = x / stride;
-        PLACES own = OF(plus_keys)(ascending, OF(all_keys)(place + (P)x));
-        VECTOR even = OF(gathered)(rows, places, grads, j, low0, high0, own);
-        if (stride == 1) {
-            OF(store)(dst + x, even);
-        } else {
-            VECTOR odd = OF(gathered)(rows, places, grads, j, low1, high1,
-                                      OF(plus_keys)(own, OF(all_keys)(1)));
-            OF(store)(dst + x, OF(first_half)(even, odd));
-            OF(store)(dst + x + WIDTH, OF(second_half)(even, odd));
-        }
-        if (x < last && x + step > last) /* the last vector overlaps the one before */
-            x = last - step;
+    ptrdiff_t j = 0;
+    for (; n >= WIDTH && j < n; j += WIDTH) {
+        VECTOR low0, high0, low1, high1, a, b, c, d, grad, upper, lower;
+        MASK b_wins, d_wins, lower_wins;
+        j = j > n - WIDTH ? n - WIDTH : j;
+        low0 = OF(load)(row0 + 2 * j), high0 = OF(load)(row0 + 2 * j + WIDTH);
+        low1 = OF(load)(row1 + 2 * j), high1 = OF(load)(row1 + 2 * j + WIDTH);
+        a = OF(even)(low0, high0), b = OF(odd)(low0, high0);
+        c = OF(even)(low1, high1), d = OF(odd)(low1, high1);
+        b_wins = OF(beats)(b, a), d_wins = OF(beats)(d, c);
+        a = OF(choose)(b_wins, b, a), c = OF(choose)(d_wins, d, c);
+        lower_wins = OF(beats)(c, a);
+        grad = OF(sorted)(OF(one_nan)(OF(sum)(OF(load)(grads + j), OF(all)(0))));
+        upper = OF(where_not)(lower_wins, grad), lower = OF(where)(lower_wins, grad);
+        a = OF(where_not)(b_wins, upper), b = OF(where)(b_wins, upper);
+        c = OF(where_not)(d_wins, lower), d = OF(where)(d_wins, lower);
+        OF(store)(dst0 + 2 * j, OF(low_halves)(a, b));
+        OF(store)(dst0 + 2 * j + WIDTH, OF(high_halves)(a, b));
+        OF(store)(dst1 + 2 * j, OF(low_halves)(c, d));
+        OF(store)(dst1 + 2 * j + WIDTH, OF(high_halves)(c, d));
     }
-    for (x = last >= 0 ? last + step : 0; x < columns; x++) {
-        ptrdiff_t j = x / stride;
-        int low = stride == 2 && x % 2 ? low1 : low0, high = stride == 2 && x % 2 ? high1 : high0;
-        T sum = 0;
-        for (int k = 0; k < rows; k++)
-            for (int window = low; window <= high; window++)
-                sum += places[k][j + window] == place + (P)x ? grads[k][j + window] : 0;
-        dst[x] = sum;
+    for (; j < n; j++) {
+        int b_wins = tap_wins(row0[2 * j + 1], row0[2 * j]);
+        int d_wins = tap_wins(row1[2 * j + 1], row1[2 * j]);
+        int lower_wins = tap_wins(row1[2 * j + d_wins], row0[2 * j + b_wins]);
+        T grad = grads[j] + 0;
+        dst0[2 * j] = dst0[2 * j + 1] = dst1[2 * j] = dst1[2 * j + 1] = 0;
+        (lower_wins ? dst1 + d_wins : dst0 + b_wins)[2 * j] = grad == grad ? grad : (T)NAN;
     }
-}
-
-static void OF(gather_row)(
-    int columns, int stride, int padding, int rows, const P *const *places, const T *const *grads,
-    P place, ptrdiff_t n, T *dst)
-{
-#define GATHER(stride, low0, high0, low1, high1) \
-    OF(gather_columns)(stride, low0, high0, low1, high1, rows, places, grads, place, n, dst)
-    if (stride == 1 && columns == 2)
-        GATHER(1, -1, 0, 0, 0);
-    else if (stride == 1)
-        GATHER(1, -2, 0, 0, 0);
-    else if (columns == 2 && padding == 0)
-        GATHER(2, 0, 0, 0, 0);
-    else if (columns == 2)
-        GATHER(2, 0, 0, 1, 1);
-    else if (padding == 0)
-        GATHER(2, -1, 0, 0, 0);
-    else
-        GATHER(2, 0, 0, 0, 1);
-#undef GATHER
 }
 
 #undef OF
