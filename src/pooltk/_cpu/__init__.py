@@ -225,13 +225,15 @@ def _prepare(
     if all(array.size for array in arrays):
         lead = arrays[0]
         strides = [array.strides for array in arrays]
-        planes_merge = operation in ("max_pool", "avg_pool")  # the others count within a plane
+        # Winners are counted within a plane, and gradients of small ones lie side by side.
+        planes_merge = operation in ("max_pool", "avg_pool")
+        planes_merge &= large[0] or axes[-1].output_size == 1
         seen = views(axes, channels_last, lead.itemsize, planes_merge, large, lead.shape, *strides)
         described = [_array(seen, place, array) for place, array in enumerate(arrays)]
         table = (windows or _windows)(seen.axes)
         plan = getattr(_levels.kernels(), operation)(*described, seen.batch, table, *more(seen))
         work = max(array.size for array in arrays)
-        work *= 1 if planes_merge else 8  # winners take about so many times as long as maxima
+        work *= 1 if operation in ("max_pool", "avg_pool") else 8  # winners take about so many times as long as maxima
     if len(_ready) >= _MOST_READY:
         _ready.clear()
     as_integers = any(_is_bfloat16(array) for array in arrays)

@@ -22,7 +22,8 @@ cdef bint planes_may_join(const job_t* job, const acc_t* _) noexcept nogil:
         return False
     return (
         job.channels == 1 and job.src.kind == kind_of(_) and job.items >= 4 * PLANES
-        and job.src.stride[2] == job.src.item and not job.divide_first
+        and job.src.stride[2] == job.src.item
+        and (not job.divide_first or width.kind == ADAPTIVE)
         and not job.whole_windows
         and (width.kind == ADAPTIVE or width.input_size <= NARROW)
         and block_may_join(job, 1)
@@ -90,7 +91,11 @@ cdef int pool_joined(job_t* job, const acc_t* _, int num_threads) except -1:
     blocks = ceil_div(job.window[1].output_size, rows)
     join_array(&inner.src, _, joined_rows(job, rows) // job.window[0].input_size)
     join_array(&inner.dst, _, rows)
+    if job.divide_first:  # as soon as planes are joined
+        inner.divide_first = False
+        inner.divisor_override = 1
     plan(&inner, _)
+    job.at_counts = reserve(&inner, job.src.size[2] * PLANES if job.divide_first else 0)
     job.at_loaded = inner.scratch_size  # the planes of a group, and their results
     job.at_result = job.at_loaded + elements_of(&inner.src) + 64
     # and one depth of them, on the way to where it belongs
@@ -132,6 +137,8 @@ cdef void pool_planes(
     inner.dst.data = <char*>results - y * inner.dst.stride[1]
     place_planes(job, group, 0, offset)
     join_rows(&job.src, offset, first, end, joined, &inner.src)
+    if job.divide_first:
+        divide_joined(job, &inner, first, end, joined, scratch + job.at_counts)
     tile.item = tile.c = tile.src_offset = 0
     tile.item_end = 1
     tile.channels = PLANES
@@ -149,6 +156,18 @@ cdef void pool_planes(
     part_rows(
         &job.dst, offset, y, y_end, results, &inner.dst, results + elements_of(&inner.dst)
     )
+
+
+cdef void divide_joined(
+    const job_t* job, const job_t* inner, Py_ssize_t y, Py_ssize_t end, acc_t* joined,
+    acc_t* counts,
+) noexcept nogil:
+    cdef Py_ssize_t n = job.src.size[2] * PLANES, z, row
+    column_counts(job, 0, job.src.size[2], PLANES, counts)
+    for z in range(job.src.size[0]):
+        for row in range(y, end):
+            divide_row(joined + (row - y) * n, n, counts, <double>rows_count(job, z, row))
+        joined += inner.src.stride[0] // inner.src.item
 
 
 cdef void join_rows(

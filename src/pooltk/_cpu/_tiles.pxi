@@ -63,6 +63,7 @@ cdef struct job_t:
     bint regular          # windows slide along the row over padded scratch
     bint spread           # the inverse of strided windows: results are interleaved
     bint wide_rows        # windows overlap so much along the height that they share merges
+    bint rows_repeat      # more rows of outputs than of the input: many have the same windows
     bint rows_at_once     # of a plane so small that all its rows make one long row
     bint whole_windows    # a window is reduced where it lies
     bint direct_rows      # rows of src are read where they are
@@ -633,6 +634,13 @@ cdef void pool_row(
         every(scratch + job.at_wide, dst, outputs, axis.stride, channels)
 
 
+cdef inline void spread_pairs(const acc_t* src, acc_t* dst, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t q
+    for q in range(n):
+        dst[2 * q] = src[q]
+        dst[2 * q + 1] = src[q]
+
+
 cdef void spread_row(
     const job_t* job, const tile_t* tile, const acc_t* src, acc_t* dst, acc_t* scratch
 ) noexcept nogil:
@@ -658,6 +666,14 @@ cdef void spread_row(
             windows = max(begin, min(stop, (first + q) * stride + axis.kernel_size))
             fill(dst + begin - start, src[q], windows - begin)
             fill(dst + windows - start, <acc_t>0, stop - windows)
+        return
+    if channels == 1 and axis.kernel_size == 2 and stride == 2:
+        q = start % 2  # whether the first one's other half lies before
+        if q:
+            dst[0] = src[0]
+        spread_pairs(src + q, dst + q, (end - start - q) // 2)
+        if (end - start - q) % 2:
+            dst[end - start - 1] = src[count - 1]
         return
     # Phases that have an element, which may be few of a long stride.
     phase_begin = start - first * stride  # of the first window's
@@ -703,7 +719,8 @@ cdef void pool_row_by_bins(
     cdef Py_ssize_t channels = tile.channels, x, t, count, c
     cdef const acc_t* tap
     cdef acc_t value
-    for x in range(tile.x, tile.x_end):
+    x = tile.x
+    while x < tile.x_end:
         count = tap_count(&axis, x)
         tap = src + (first_tap(&axis, x) - tile.column) * channels
         if count == 0:
@@ -716,7 +733,11 @@ cdef void pool_row_by_bins(
             )
         else:
             reduce_taps(job.op, tap, axis.step * channels, count, channels, dst)
-        dst += channels
+        t = min(tile.x_end, end_of_run(&axis, x))
+        for c in range(channels, (t - x) * channels):
+            dst[c] = dst[c - channels]
+        dst += (t - x) * channels
+        x = t
 
 
 cdef void reduce_taps(
@@ -1026,7 +1047,8 @@ cdef void pool_tile(const job_t* job, Py_ssize_t index, acc_t* scratch) noexcept
 
 
 cdef void pool_rows(const job_t* job, tile_t* tile, acc_t* scratch) noexcept nogil:
-    cdef Py_ssize_t y_end = tile.y_end
+    cdef Py_ssize_t y_end = tile.y_end, end, y, size
+    cdef char* row
     tile.limb = WHOLE
     tile.top = tile.y * job.window[1].stride - job.window[1].padding
     tile.rows[0] = tile.rows[1] = 0
@@ -1034,10 +1056,20 @@ cdef void pool_rows(const job_t* job, tile_t* tile, acc_t* scratch) noexcept nog
     if job.small:
         pool_small_tile(job, tile, scratch)
         return
-    while tile.y < y_end:
+    while tile.y < y_end and not job.rows_repeat:
         tile.y_end = min(y_end, tile.y + job.chunk_y)
         pool_chunk(job, tile, scratch)
         tile.y = tile.y_end
+    size = (tile.x_end - tile.x) * tile.channels * job.dst.item
+    while tile.y < y_end:
+        end = min(y_end, end_of_run(&job.window[1], tile.y))
+        tile.y_end = tile.y + 1
+        pool_chunk(job, tile, scratch)
+        row = address(&job.dst, tile.z, tile.y, tile.x, tile.c)
+        row += batch_offset(job, job.batch_stride[1], tile.item)
+        for y in range(1, end - tile.y):
+            memcpy(row + y * job.dst.stride[1], row, size)
+        tile.y = end
 
 
 cdef void pool_chunk(const job_t* job, tile_t* tile, acc_t* scratch) noexcept nogil:
@@ -1194,6 +1226,11 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
         and extent(height) <= 2 * height.input_size + 64
     )
 
+    job.rows_repeat = job.dst.stride[3] == job.dst.item and results_run_on and (
+        height.kind == ADAPTIVE and height.output_size >= 2 * height.input_size
+        or height.kind == TRANSPOSED and 2 <= height.kernel_size == height.stride
+        and height.dilation == 1
+    )
     job.small = (
         rows_run_on
         and results_run_on and job.src.kind == job.dst.kind

@@ -70,6 +70,21 @@ cdef inline Py_ssize_t tap_count(const axis_t* axis, Py_ssize_t i) noexcept nogi
     return max(0, ceil_div(span_end(axis, i) - first_tap(axis, i), axis.step))
 
 
+cdef inline Py_ssize_t end_of_run(const axis_t* axis, Py_ssize_t i) noexcept nogil:
+    """Up to here, windows are known to have the taps of window i."""
+    cdef Py_ssize_t first, end
+    if axis.kind == ADAPTIVE:
+        first = i * axis.input_size // axis.output_size
+        end = ceil_div((i + 1) * axis.input_size, axis.output_size)
+        return min(
+            ceil_div((first + 1) * axis.output_size, axis.input_size),
+            end * axis.output_size // axis.input_size,
+        )
+    if axis.kind == TRANSPOSED and axis.kernel_size == axis.stride and axis.dilation == 1:
+        return i + axis.stride - (i + axis.padding) % axis.stride
+    return i + 1
+
+
 cdef inline Py_ssize_t window_count(
     const axis_t* axis, Py_ssize_t i, bint count_include_pad
 ) noexcept nogil:

@@ -280,35 +280,35 @@ cdef inline Py_ssize_t first_in_step(Py_ssize_t tap, Py_ssize_t step) noexcept n
     return tap if tap >= 0 else (tap % step + step) % step
 
 
-cdef void place_row(
-    Py_ssize_t first, Py_ssize_t columns, Py_ssize_t channels, Py_ssize_t base,
-    const axis_t* width, place_t* places,
+cdef void place_taps(
+    const axis_t* width, Py_ssize_t first, Py_ssize_t apart, Py_ssize_t columns,
+    Py_ssize_t channels, Py_ssize_t base, place_t* places,
 ) noexcept nogil:
-    """The places of a padded row; padding before the first tap stands for that tap, as it would
-    win if nothing were larger; padding behind the last one for nothing."""
-    cdef Py_ssize_t lead = min(columns, max(0, -first)), end, x, c
-    end = max(lead, min(columns, width.input_size - first))
-    for x in range(lead):
-        place_pixel(base, first + x, width, channels, places + x * channels)
-    if channels == 1:
-        for x in range(lead, end):
-            places[x] = <place_t>(base + first + x)
-    else:
-        for x in range(lead, end):
-            for c in range(channels):
-                places[x * channels + c] = <place_t>(base + first + x)
-    for x in range(end * channels, columns * channels):
-        places[x] = -1
+    """The places of columns of a row, the first of which may lie before it.
+
+    Padding before the first tap stands for that tap, which wins where nothing is larger; padding
+    behind the last one stands for nothing.
+    """
+    cdef Py_ssize_t x, c, column
+    cdef place_t place
+    for x in range(columns):
+        column = first + x * apart
+        if column < 0:
+            column = first_in_step(column, width.dilation)
+        place = <place_t>(base + column) if column < width.input_size else -1
+        places[x * channels] = place
+        for c in range(1, channels):
+            places[x * channels + c] = place
 
 
-cdef inline void place_pixel(
-    Py_ssize_t base, Py_ssize_t column, const axis_t* width, Py_ssize_t channels, place_t* places
+cdef void places_below(
+    place_t* places, Py_ssize_t n, Py_ssize_t rows, Py_ssize_t columns
 ) noexcept nogil:
-    """The place that a column of a row stands for; before the first one, for the first tap."""
-    cdef Py_ssize_t c
-    column = first_in_step(column, width.dilation)
-    for c in range(channels):
-        places[c] = <place_t>(base + column) if base >= 0 and column < width.input_size else -1
+    """Of each row after the first one of n places, as many columns further on."""
+    cdef Py_ssize_t j
+    cdef place_t more = <place_t>columns
+    for j in range(n, rows * n):
+        places[j] = -1 if places[j - n] < 0 else places[j - n] + more
 
 
 cdef void challenge_taps(
@@ -333,7 +333,7 @@ cdef void find_by_doubling(
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]
     cdef vector_t identity = identity_of(job, scratch)
-    cdef Py_ssize_t channels = tile.channels, pitch = tile.pitch * channels, n, row, x
+    cdef Py_ssize_t channels = tile.channels, n, row, x
     cdef Py_ssize_t rows = (tile.y_end - tile.y - 1) * height.stride + extent(height)
     cdef Py_ssize_t top = tile.y * height.stride - height.padding, above, inside, base
     cdef Py_ssize_t taps_z = tap_count(&job.window[0], tile.z), depth, y, z
@@ -349,30 +349,35 @@ cdef void find_by_doubling(
     for z in range(max(1, taps_z)):
         depth = first_tap(&job.window[0], tile.z) + z * job.window[0].step
         # Windows of columns, and of them those of outputs, each row's `n` behind the other's.
-        double_columns(
-            job, tile, depth, top + above, inside, values + above * n, places + above * n
-        )
-        for row in range(rows):
-            if above <= row < above + inside:
+        if inside:
+            double_columns(
+                job, tile, depth, top + above, inside, values + above * n, places + above * n
+            )
+        for row in range(above):
+            # Padding above stands for the first row below it.
+            if row and height.dilation == 1:
+                copy(places, places + row * n, n)
                 continue
-            # Padding above stands for the first row below it, padding beneath for nothing.
             base = first_in_step(top + row, height.dilation)
-            if base < height.input_size and inside:
-                base = (depth * height.input_size + base) * width.input_size
+            if not inside or base >= height.input_size:
+                memset(places + row * n, -1, n * sizeof(vector_t))
+                continue
+            base = (depth * height.input_size + base) * width.input_size
+            x = tile.x * width.stride - width.padding
+            if vector_t is float:
+                place_taps(
+                    width, x, width.stride, tile.x_end - tile.x, channels, base,
+                    <int32_t*>places + row * n,
+                )
             else:
-                base = -1
-            fill(values + row * n, identity, n)
-            for x in range(tile.x_end - tile.x):
-                if vector_t is float:
-                    place_pixel(
-                        base, (tile.x + x) * width.stride - width.padding, width, channels,
-                        <int32_t*>places + row * n + x * channels,
-                    )
-                else:
-                    place_pixel(
-                        base, (tile.x + x) * width.stride - width.padding, width, channels,
-                        <int64_t*>places + row * n + x * channels,
-                    )
+                place_taps(
+                    width, x, width.stride, tile.x_end - tile.x, channels, base,
+                    <int64_t*>places + row * n,
+                )
+        fill(values, identity, above * n)
+        row = above + inside
+        fill(values + row * n, identity, (rows - row) * n)
+        memset(places + row * n, -1, (rows - row) * n * sizeof(vector_t))
         challenge_taps(values, places, height.kernel_size, height.dilation * n, rows * n)
         for y in range(tile.y_end - tile.y):
             row_values[0] = scratch + job.at_so_far + y * n
@@ -410,17 +415,14 @@ cdef void double_columns(
         )
         fill(values + row * pitch, identity, left)
         fill(values + row * pitch + behind, identity, pitch - behind)
-        base = (depth * job.window[1].input_size + first + row) * width.input_size
-        if vector_t is float:
-            place_row(
-                tile.x * width.stride - width.padding, tile.pitch, channels, base, width,
-                <int32_t*>places + row * pitch,
-            )
-        else:
-            place_row(
-                tile.x * width.stride - width.padding, tile.pitch, channels, base, width,
-                <int64_t*>places + row * pitch,
-            )
+    base = (depth * job.window[1].input_size + first) * width.input_size
+    x = tile.x * width.stride - width.padding
+    if vector_t is float:
+        place_taps(width, x, 1, tile.pitch, channels, base, <int32_t*>places)
+        places_below(<int32_t*>places, pitch, rows, width.input_size)
+    else:
+        place_taps(width, x, 1, tile.pitch, channels, base, <int64_t*>places)
+        places_below(<int64_t*>places, pitch, rows, width.input_size)
     challenge_taps(values, places, width.kernel_size, width.dilation * channels, rows * pitch)
     for row in range(rows):
         if width.stride == 1:
