@@ -1288,6 +1288,12 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
         job.tile_y = 1
         columns = CHUNK if channels == 1 else max(1, TILE // job.tile_c)
     job.tile_y = job.chunk_y = max(1, min(job.tile_y, height.output_size))
+    # Of small windows scratch has no rows of outputs: tiles are as tall as leaves enough of them,
+    # but down a part of long rows of floats, where each row is another page, that takes longer.
+    if job.small and (job.src.item < 4 or job.tile_x == width.output_size):
+        total = job.items * job.window[0].output_size * ceil_div(width.output_size, job.tile_x)
+        total *= ceil_div(channels, job.tile_c)
+        job.tile_y = max(job.tile_y, ceil_div(height.output_size, max(1, 64 // total)))
     job.tile_items = 1
     job.tiles[1] = job.window[0].output_size
     if job.wide_rows:  # a tile's first window needs all its rows, but there must be tiles enough
