@@ -1,5 +1,6 @@
 """What the documentation's build refuses, and that its reference is complete."""
 
+import json
 import re
 import runpy
 from importlib import metadata
@@ -77,6 +78,74 @@ def test_a_style_with_a_fault(tmp_path):
     assert not list(complaints(tmp_path))
     style.write_text('@import "https://example.org/a"; @font-face { src: url(//example.org/b) }')
     assert len(list(complaints(tmp_path))) == 2
+
+
+def test_links_of_asvs_pages(tmp_path):
+    from check_site import complaints
+
+    (tmp_path / "asv").mkdir()
+    (tmp_path / "page.html").write_text('<a href="asv/index.html#/list">')
+    page = tmp_path / "asv" / "index.html"
+    page.write_text('<a href="#/list">')
+    assert not list(complaints(tmp_path))
+    page.write_text('<a href="nowhere.html"><script src="https://example.org/a.js">')
+    assert len(list(complaints(tmp_path))) == 2
+
+
+@pytest.fixture
+def dashboard(tmp_path, monkeypatch):
+    """The extension, with a page of asv's that loads one library, which npm has not fetched."""
+    pytest.importorskip("sphinx")
+    from _extensions import dashboard
+
+    for name in ("PAGES", "PACKAGES"):
+        monkeypatch.setattr(dashboard, name, tmp_path / name)
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(dashboard, "LIBRARIES", {"https://example.org/a.min.js": "a/js/a.js"})
+    (dashboard.PAGES / "index.html").write_text(
+        '<script src="https://example.org/a.min.js" integrity="sha256-A=" crossorigin="anonymous">'
+        '</script><a href="https://example.org">'
+    )
+    return dashboard
+
+
+def fetch(dashboard):
+    (dashboard.PACKAGES / "a" / "js").mkdir(parents=True)
+    (dashboard.PACKAGES / "a" / "js" / "a.js").write_text("a()")
+    (dashboard.PACKAGES / "a" / "LICENSE.txt").write_text("MIT")
+
+
+def test_the_dashboard_loads_nothing_from_the_network(tmp_path, dashboard):
+    from check_site import complaints
+
+    fetch(dashboard)
+    app = SimpleNamespace(outdir=tmp_path / "site", builder=SimpleNamespace(format="html"))
+    dashboard.check_libraries(app)
+    dashboard.copy_pages(app, None)
+    assert not list(complaints(app.outdir))
+    pages = app.outdir / "asv"
+    assert (pages / "index.html").read_text() == (
+        '<script src="libraries/a/js/a.js"></script><a href="https://example.org">'
+    )
+    assert (pages / "libraries" / "a" / "js" / "a.js").read_text() == "a()"
+    assert (pages / "libraries" / "a" / "LICENSE.txt").read_text() == "MIT"
+
+
+def test_what_the_dashboard_lacks_is_named(dashboard):
+    with pytest.raises(SystemExit, match=r"a/js/a\.js.*: npm ci --prefix asv_bench"):
+        dashboard.check_libraries(None)
+    fetch(dashboard)
+    dashboard.LIBRARIES["https://example.org/b.js"] = dashboard.LIBRARIES.popitem()[1]
+    with pytest.raises(SystemExit, match=r"lacks what .*example\.org/a\.min\.js"):
+        dashboard.check_libraries(None)
+
+
+def test_the_dashboards_libraries_are_in_packages_that_npm_fetches():
+    pytest.importorskip("sphinx")
+    from _extensions.dashboard import LIBRARIES
+
+    fetched = json.loads((DOCS.parent / "asv_bench" / "package.json").read_text())["dependencies"]
+    assert {path.partition("/")[0] for path in LIBRARIES.values()} == fetched.keys()
 
 
 def test_no_pages_at_all(tmp_path):
