@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import pooltk
-from pooltk import _checks, _cpu, _reference
+from pooltk import _checks, _cpu, _recent, _reference
 from pooltk._cpu import _levels
 from pooltk._geometry import window_count, window_taps
 
@@ -44,17 +44,17 @@ def using(level, threads=1):
         patch.setattr(_cpu._levels, "kernels", lambda: module)
         patch.setattr(_cpu._threads, "get_num_threads", lambda: threads)
         patch.setattr(_cpu, "_WORK_OF_A_THREAD", 1)
-        _forget_plans()
+        forget_plans()
         try:
             yield
         finally:
-            _forget_plans()
+            forget_plans()
 
 
-def _forget_plans():
+def forget_plans():
     """Plans belong to the level that made them."""
     _cpu._ready.clear()
-    _cpu.recent.clear()
+    _recent.ready.clear()
 
 
 def run_python(program, *arguments, timeout=120, **environment):

@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from pooltk import _cpu, _dispatch, _foreign, _reference
+from pooltk import _dispatch, _foreign, _recent, _reference
 
 FLOATING = ("float16", "bfloat16", "float32", "float64")
 INTEGER = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
@@ -19,6 +19,15 @@ DTYPES = (*FLOATING, *INTEGER, "bool")
 def dtype_named(name):
     """NumPy dtype of this name, bfloat16 included."""
     return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
+
+
+@contextlib.contextmanager
+def by_reference():
+    """Let the reference pool NumPy's arrays."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_dispatch, "backend", lambda x: _reference)
+        patch.setattr(_recent, "ready", {})  # calls that are known go straight to the kernels
+        yield
 
 
 class Library(contextlib.AbstractContextManager):
@@ -65,15 +74,12 @@ class Reference(Library):
     """NumPy arrays, pooled by the reference."""
 
     def __enter__(self):
-        self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(_dispatch, "backend", lambda x: _reference)
-        # Calls that are known would go straight to the kernels.
-        self.patch.setattr(_cpu, "recent", {})
-        self.patch.setattr(_cpu, "remember", lambda *call: None)
+        self.patched = by_reference()
+        self.patched.__enter__()
         return self
 
     def __exit__(self, *error):
-        self.patch.undo()
+        return self.patched.__exit__(*error)
 
 
 class Strict(Library):

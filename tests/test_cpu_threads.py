@@ -13,6 +13,7 @@ from _cpu_cases import (
     array_of,
     assert_same_bits,
     check_python,
+    forget_plans,
     run_python,
     using,
 )
@@ -76,7 +77,7 @@ def test_python_threads_at_once(level, openmp_threads):
             return [(i, calls[i]()) for i in order]
 
         # Nothing is known of the shapes again: the threads find it out at once.
-        pooltk._cpu._ready.clear()
+        forget_plans()
         with ThreadPoolExecutor(4) as pool:
             results = [pair for done in pool.map(work, range(4)) for pair in done]
     assert len(results) == 4 * len(calls)
