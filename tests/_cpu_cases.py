@@ -36,6 +36,10 @@ def dtype_named(name):
     return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
 
 
+# For tests that do so, whole modules or single ones: it is for all threads of the process.
+uses_builds = pytest.mark.thread_unsafe(reason="chooses the kernels' build for the process")
+
+
 @contextmanager
 def using(level, threads=1):
     """Let the kernels of this level run, on so many threads, however little there is to do."""

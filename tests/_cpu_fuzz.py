@@ -24,7 +24,7 @@ from _cpu_cases import (
     strided,
     using,
 )
-from libraries import by_reference
+from libraries import BY_REFERENCE
 
 import pooltk
 from pooltk import _cpu
@@ -320,7 +320,7 @@ def outcome(name, arrays, arguments):
 
 
 def outcome_by_reference(name, arrays, arguments):
-    with by_reference():
+    with BY_REFERENCE:
         return outcome(name, arrays, arguments)
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 from math import prod
+from threading import Lock
 
 import array_api_strict
 import ml_dtypes
@@ -21,13 +22,32 @@ def dtype_named(name):
     return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
 
 
-@contextlib.contextmanager
-def by_reference():
-    """Let the reference pool NumPy's arrays."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_dispatch, "backend", lambda x: _reference)
-        patch.setattr(_recent, "ready", {})  # calls that are known go straight to the kernels
-        yield
+class Patch:
+    """Attributes that are others for as long as any thread is within."""
+
+    def __init__(self, *attributes):
+        self.attributes = attributes
+        self.patch = pytest.MonkeyPatch()
+        self.lock = Lock()
+        self.within = 0
+
+    def __enter__(self):
+        with self.lock:
+            self.within += 1
+            if self.within == 1:
+                for module, name, value in self.attributes:
+                    self.patch.setattr(module, name, value)
+
+    def __exit__(self, *error):
+        with self.lock:
+            self.within -= 1
+            if not self.within:
+                self.patch.undo()
+
+
+# The reference pools NumPy's arrays. (Calls that are known would go straight to the kernels.)
+BY_REFERENCE = Patch((_dispatch, "backend", lambda x: _reference), (_recent, "ready", {}))
+WITHOUT_DLPACK = Patch((_foreign, "library_of", lambda x: None))
 
 
 class Library(contextlib.AbstractContextManager):
@@ -74,12 +94,11 @@ class Reference(Library):
     """NumPy arrays, pooled by the reference."""
 
     def __enter__(self):
-        self.patched = by_reference()
-        self.patched.__enter__()
+        BY_REFERENCE.__enter__()
         return self
 
     def __exit__(self, *error):
-        return self.patched.__exit__(*error)
+        BY_REFERENCE.__exit__(*error)
 
 
 class Strict(Library):
@@ -105,12 +124,11 @@ class StrictReference(Strict):
     name = "others"
 
     def __enter__(self):
-        self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(_foreign, "library_of", lambda x: None)
+        WITHOUT_DLPACK.__enter__()
         return self
 
     def __exit__(self, *error):
-        self.patch.undo()
+        WITHOUT_DLPACK.__exit__(*error)
 
 
 class Cupy(Library):

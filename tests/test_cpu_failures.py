@@ -15,11 +15,14 @@ from _cpu_cases import (
     assert_same_bits,
     dtype_named,
     forget_plans,
+    uses_builds,
     using,
 )
 from libraries import Exhausted
 
 from pooltk import _cpu, _views
+
+pytestmark = uses_builds
 
 # --- scratch, which the kernels allocate ------------------------------------------------------
 

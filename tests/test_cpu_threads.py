@@ -15,6 +15,7 @@ from _cpu_cases import (
     check_python,
     forget_plans,
     run_python,
+    uses_builds,
     using,
 )
 
@@ -61,6 +62,7 @@ def jobs():
                     yield lambda case=case, grad=grad: case.pool("avg_pool_backward", grad)
 
 
+@uses_builds
 @pytest.mark.parametrize("openmp_threads", [1, 2])
 @pytest.mark.parametrize("level", LEVELS)
 def test_python_threads_at_once(level, openmp_threads):
