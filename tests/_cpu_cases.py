@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import pooltk
-from pooltk import _checks, _cpu, _reference
+from pooltk import _checks, _cpu, _recent, _reference
 from pooltk._cpu import _levels
 from pooltk._geometry import window_count, window_taps
 
@@ -36,6 +36,10 @@ def dtype_named(name):
     return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
 
 
+# For tests that do so, whole modules or single ones: it is for all threads of the process.
+uses_builds = pytest.mark.thread_unsafe(reason="chooses the kernels' build for the process")
+
+
 @contextmanager
 def using(level, threads=1):
     """Let the kernels of this level run, on so many threads, however little there is to do."""
@@ -44,17 +48,17 @@ def using(level, threads=1):
         patch.setattr(_cpu._levels, "kernels", lambda: module)
         patch.setattr(_cpu._threads, "get_num_threads", lambda: threads)
         patch.setattr(_cpu, "_WORK_OF_A_THREAD", 1)
-        _forget_plans()
+        forget_plans()
         try:
             yield
         finally:
-            _forget_plans()
+            forget_plans()
 
 
-def _forget_plans():
+def forget_plans():
     """Plans belong to the level that made them."""
     _cpu._ready.clear()
-    _cpu.recent.clear()
+    _recent.ready.clear()
 
 
 def run_python(program, *arguments, timeout=120, **environment):

@@ -24,9 +24,10 @@ from _cpu_cases import (
     strided,
     using,
 )
+from libraries import BY_REFERENCE
 
 import pooltk
-from pooltk import _cpu, _dispatch, _reference
+from pooltk import _cpu
 
 OPERATIONS = (
     "max_pool{}d",
@@ -318,12 +319,8 @@ def outcome(name, arrays, arguments):
     return [result.copy() for result in results]
 
 
-def by_reference(name, arrays, arguments):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_dispatch, "backend", lambda x: _reference)
-        # Calls that are known would go straight to the kernels.
-        patch.setattr(_cpu, "recent", {})
-        patch.setattr(_cpu, "remember", lambda *call: None)
+def outcome_by_reference(name, arrays, arguments):
+    with BY_REFERENCE:
         return outcome(name, arrays, arguments)
 
 
@@ -332,7 +329,7 @@ def check(draw):
     name, arrays, arguments = draw.call()
     try:
         actual = outcome(name, arrays, arguments)
-        expected = by_reference(name, arrays, arguments)
+        expected = outcome_by_reference(name, arrays, arguments)
         if isinstance(expected, Exception) or isinstance(actual, Exception):
             assert repr(actual) == repr(expected), f"{actual!r} is not {expected!r}"
             return False
@@ -358,7 +355,7 @@ def assert_close(name, arrays, arguments, given, wanted):
         arguments["divisor_override"] = abs(int(arguments["divisor_override"]))
     lead, result_dtype = np.asarray(arrays[0]), given.dtype
     with np.errstate(all="ignore"):
-        (size,) = by_reference(name, (abs(lead.astype("float64")), *arrays[1:]), arguments)
+        (size,) = outcome_by_reference(name, (abs(lead.astype("float64")), *arrays[1:]), arguments)
         given, wanted = given.astype("float64"), wanted.astype("float64")
         width = 8 if lead.dtype.kind in "iub" else min(result_dtype.itemsize, lead.itemsize)
         bound = {2: 0.01, 4: 2e-6, 8: 4e-15}[width]

@@ -3,13 +3,14 @@
 import contextlib
 import os
 from math import prod
+from threading import Lock
 
 import array_api_strict
 import ml_dtypes
 import numpy as np
 import pytest
 
-from pooltk import _cpu, _dispatch, _foreign, _reference
+from pooltk import _dispatch, _foreign, _recent, _reference
 
 FLOATING = ("float16", "bfloat16", "float32", "float64")
 INTEGER = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
@@ -19,6 +20,34 @@ DTYPES = (*FLOATING, *INTEGER, "bool")
 def dtype_named(name):
     """NumPy dtype of this name, bfloat16 included."""
     return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
+
+
+class Patch:
+    """Attributes that are others for as long as any thread is within."""
+
+    def __init__(self, *attributes):
+        self.attributes = attributes
+        self.patch = pytest.MonkeyPatch()
+        self.lock = Lock()
+        self.within = 0
+
+    def __enter__(self):
+        with self.lock:
+            self.within += 1
+            if self.within == 1:
+                for module, name, value in self.attributes:
+                    self.patch.setattr(module, name, value)
+
+    def __exit__(self, *error):
+        with self.lock:
+            self.within -= 1
+            if not self.within:
+                self.patch.undo()
+
+
+# The reference pools NumPy's arrays. (Calls that are known would go straight to the kernels.)
+BY_REFERENCE = Patch((_dispatch, "backend", lambda x: _reference), (_recent, "ready", {}))
+WITHOUT_DLPACK = Patch((_foreign, "library_of", lambda x: None))
 
 
 class Library(contextlib.AbstractContextManager):
@@ -65,15 +94,11 @@ class Reference(Library):
     """NumPy arrays, pooled by the reference."""
 
     def __enter__(self):
-        self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(_dispatch, "backend", lambda x: _reference)
-        # Calls that are known would go straight to the kernels.
-        self.patch.setattr(_cpu, "recent", {})
-        self.patch.setattr(_cpu, "remember", lambda *call: None)
+        BY_REFERENCE.__enter__()
         return self
 
     def __exit__(self, *error):
-        self.patch.undo()
+        BY_REFERENCE.__exit__(*error)
 
 
 class Strict(Library):
@@ -99,12 +124,11 @@ class StrictReference(Strict):
     name = "others"
 
     def __enter__(self):
-        self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(_foreign, "library_of", lambda x: None)
+        WITHOUT_DLPACK.__enter__()
         return self
 
     def __exit__(self, *error):
-        self.patch.undo()
+        WITHOUT_DLPACK.__exit__(*error)
 
 
 class Cupy(Library):

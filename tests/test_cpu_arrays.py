@@ -26,8 +26,11 @@ from _cpu_cases import (
     reversed_axes,
     shuffled_axes,
     strided,
+    uses_builds,
     using,
 )
+
+pytestmark = uses_builds
 
 
 class Subclass(np.ndarray):

@@ -26,8 +26,11 @@ from _cpu_cases import (
     reference_max,
     reference_max_backward,
     strided,
+    uses_builds,
     using,
 )
+
+pytestmark = uses_builds
 
 OTHER_DTYPES = [dtype for dtype in DTYPES if dtype != "float32"]
 RANDOM_SETS = 60  # of 8 cases each

@@ -14,7 +14,10 @@ from _cpu_cases import (
     dtype_named,
     reference_max,
     reference_max_backward,
+    uses_builds,
 )
+
+pytestmark = uses_builds
 
 # Shorter than a vector of any type, as long as one or more of them, and between.
 LENGTHS = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65, 71)

@@ -13,7 +13,9 @@ from _cpu_cases import (
     array_of,
     assert_same_bits,
     check_python,
+    forget_plans,
     run_python,
+    uses_builds,
     using,
 )
 
@@ -60,6 +62,7 @@ def jobs():
                     yield lambda case=case, grad=grad: case.pool("avg_pool_backward", grad)
 
 
+@uses_builds
 @pytest.mark.parametrize("openmp_threads", [1, 2])
 @pytest.mark.parametrize("level", LEVELS)
 def test_python_threads_at_once(level, openmp_threads):
@@ -76,7 +79,7 @@ def test_python_threads_at_once(level, openmp_threads):
             return [(i, calls[i]()) for i in order]
 
         # Nothing is known of the shapes again: the threads find it out at once.
-        pooltk._cpu._ready.clear()
+        forget_plans()
         with ThreadPoolExecutor(4) as pool:
             results = [pair for done in pool.map(work, range(4)) for pair in done]
     assert len(results) == 4 * len(calls)

@@ -171,6 +171,7 @@ def contest():
     for case, milliseconds in zip(CASES, (1, 6), strict=False):
         times = {"pooltk": milliseconds / 1000, "peer": 0.003}
         entries = {name: Entry(timing=Timing(1, [time])) for name, time in times.items()}
+        entries["other"] = Entry("-", "only tiles")
         report.results.append(Result(case, 2, 1 << 20, 1 << 18, 0, entries))
     return report.as_json()
 
@@ -185,6 +186,8 @@ def test_what_the_contest_says(contest):
     assert f"| {lost.name} | 2 | 6 | peer 3 | 0.50 |" in behind(contest)
     assert f"| {won.name} |" not in "".join(behind(contest))
     assert f"## {won.group}" in tables(contest)
+    assert "| case | threads | pooltk | peer | peer / pooltk |" in tables(contest)
+    assert contest["left_out"] == [["other", "-", "only tiles", [0, 1]]]
     assert f"| {won.name.removeprefix(won.group).strip()} | 2 | 1 | 3 | 3.00 |" in tables(contest)
 
 

@@ -16,7 +16,7 @@ import types
 import ml_dtypes
 import numpy as np
 import pytest
-from libraries import Exhausted, dtype_named
+from libraries import BY_REFERENCE, Exhausted, dtype_named
 
 import pooltk
 from pooltk import _cpu, _dispatch, _foreign, _reference, _support
@@ -260,15 +260,15 @@ def test_each_entry_works_and_each_absence_is_refused(peer, operation, dtype):
 
 
 @pytest.mark.parametrize("operation, dtype", ENTRIES)
-def test_the_reference_has_each_entry(monkeypatch, operation, dtype):
+def test_the_reference_has_each_entry(operation, dtype):
     calls = list(calls_of(operation, np.asarray, dtype))
-    monkeypatch.setattr(_dispatch, "backend", lambda x: _reference)
-    for name, arguments, options in calls:
-        if dtype in _support.OPERATIONS[operation]["reference"]:
-            getattr(pooltk, name)(*arguments, **options)
-        else:
-            with pytest.raises(TypeError, match=rf"\.dtype={dtype} must be one of"):
+    with BY_REFERENCE:
+        for name, arguments, options in calls:
+            if dtype in _support.OPERATIONS[operation]["reference"]:
                 getattr(pooltk, name)(*arguments, **options)
+            else:
+                with pytest.raises(TypeError, match=rf"\.dtype={dtype} must be one of"):
+                    getattr(pooltk, name)(*arguments, **options)
 
 
 @pytest.mark.parametrize("dtype", _support.INTEGER)
@@ -583,6 +583,7 @@ def test_gradients_are_not_recorded(torch):
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # PyTorch's own
+@pytest.mark.thread_unsafe(reason="PyTorch nests no forward modes")
 def test_gradients_in_forward_mode(torch):
     x = torch.arange(4.0)
     with torch.autograd.forward_ad.dual_level():

@@ -6,7 +6,7 @@ import platform
 import subprocess
 from collections.abc import Iterable, Sequence
 from contextlib import redirect_stdout
-from dataclasses import asdict
+from dataclasses import astuple, fields
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
@@ -16,7 +16,7 @@ from .cases import Case
 from .devices import Cuda, Host
 from .limit import Copy, Loop
 from .peers import Contestant
-from .run import ABSENT, LIMIT, OK, Result
+from .run import ABSENT, LIMIT, OK, Entry, Result
 from .targets import Target, targets
 
 NOISY = 0.1  # a spread of the quartiles, relative to the median, worth a mark
@@ -162,65 +162,62 @@ class Report:
 
     def _notes(self) -> list[str]:
         """Say, by name, who left out what and why, each reason once."""
-        notes: dict[tuple[str, str, str], list[str]] = {}
-        for result in self.results:
-            for name, entry in result.entries.items():
-                if entry.status != OK and name not in self.ours[1:]:
-                    notes.setdefault((name, entry.status, entry.reason), []).append(
-                        result.case.name
-                    )
         lines = [f"- {name}: {ABSENT}" for name in self.absent]
-        for (name, status, reason), cases in notes.items():
-            cases = list(dict.fromkeys(cases))
+        for (name, status, reason), numbers in self._left_out().items():
+            if name in self.ours[1:]:
+                continue
+            cases = list(dict.fromkeys(self.results[number].case.name for number in numbers))
             more = f" and {len(cases) - 1} more" if len(cases) > 1 else ""
             lines.append(f"- {name}: {status}: {reason} ({cases[0]}{more})")
         return ["## Who left out what", "", *lines, ""] if lines else []
 
+    def _left_out(self) -> dict[tuple[str, str, str], list[int]]:
+        """Return the numbers of the results that have no time, by name, status and reason."""
+        found: dict[tuple[str, str, str], list[int]] = {}
+        for number, result in enumerate(self.results):
+            for name, entry in result.entries.items():
+                if entry.status != OK:
+                    found.setdefault((name, entry.status, entry.reason), []).append(number)
+        return found
+
     def as_json(self) -> dict[str, Any]:
-        """Return everything, in seconds."""
-        found = self._targets()
+        """Return everything, in milliseconds. What many lists have in common is said once.
+
+        A result has a time, or null, for each of the contestants, in their order.
+        """
+        names = list(dict.fromkeys(name for result in self.results for name in result.entries))
         return {
             "facts": self.facts,
             "absent": self.absent,
-            "results": [self._result_as_json(result) for result in self.results],
-            "targets": [asdict(target) for target in found],
+            "contestants": names,
+            "time": ["median", "first quartile", "third quartile", "rounds"],
+            "judgement": ["peer/ours", "ours/limit", "verdict"],
+            "results": [self._result_as_json(result, names) for result in self.results],
+            "left_out": [[*who, numbers] for who, numbers in self._left_out().items()],
+            "target": [field.name for field in fields(Target)],
+            "targets": [astuple(target) for target in self._targets()],
         }
 
     def _targets(self) -> list[Target]:
         return targets(self.results, self.ours[0]) if self.device.name == "cpu" else []
 
-    def _result_as_json(self, result: Result) -> dict[str, Any]:
+    def _result_as_json(self, result: Result, names: Iterable[str]) -> dict[str, Any]:
         judged: dict[str, Any] = {}
         for ours in self.ours:
             lead, above, verdict = self.judge(result, ours)
             if verdict != "-":
-                judged[ours] = {"peer/ours": lead, "ours/limit": above, "verdict": verdict}
-        entries: dict[str, dict[str, Any]] = {}
-        for name, entry in result.entries.items():
-            entries[name] = {"status": entry.status}
-            if entry.reason:
-                entries[name]["reason"] = entry.reason
-            if entry.timing:
-                low, high = entry.timing.quartiles
-                entries[name] |= {
-                    "median": entry.timing.median,
-                    "quartiles": [low, high],
-                    "fastest": min(entry.timing.seconds),
-                    "rounds": len(entry.timing.seconds),
-                    "repeats": entry.timing.repeats,
-                }
-        return {
+                judged[ours] = [lead, above, verdict]
+        told = {
             "name": result.case.name,
-            "case": {**asdict(result.case), "args": result.case.kwargs},
             "threads": result.threads,
-            "read_bytes": result.read_bytes,
-            "written_bytes": result.written_bytes,
-            "moved_bytes": result.moved_bytes,
+            "bytes": [result.read_bytes, result.written_bytes, result.moved_bytes],
             "fastest_peer": self.fastest(result),
-            "after_idle": result.after_idle,
             "judged": judged,
-            "entries": entries,
+            "times": [_time(result.entries.get(name)) for name in names],
         }
+        if result.after_idle is not None:
+            told["after_idle"] = result.after_idle * 1e3
+        return told
 
     def write(self, prefix: Path) -> None:
         """Write `prefix`.md and `prefix`.json."""
@@ -228,6 +225,13 @@ class Report:
         prefix.with_suffix(".md").write_text(self.markdown())
         data = json.dumps(_short(self.as_json()), separators=(",", ":"))
         prefix.with_suffix(".json").write_text(data.replace('{"name"', '\n{"name"') + "\n")
+
+
+def _time(entry: Entry | None) -> list[float] | None:
+    if entry is None or entry.timing is None:
+        return None
+    timing = entry.timing
+    return [*(second * 1e3 for second in (timing.median, *timing.quartiles)), len(timing.seconds)]
 
 
 def _short(value: Any) -> Any:

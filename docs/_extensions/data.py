@@ -73,28 +73,24 @@ def facts(contest: dict[str, Any]) -> Iterator[str]:
     yield from (f"- {name}: was not there" for name in contest["absent"])
 
 
-def milliseconds(entry: dict[str, Any] | None) -> str:
-    if not entry or "median" not in entry:
+def milliseconds(time: Sequence[float] | None) -> str:
+    if time is None:
         return "–"
-    low, high = entry["quartiles"]
-    mark = "~" if high - low > 0.1 * entry["median"] else ""
-    return f"{mark}{entry['median'] * 1e3:.3g}"
+    median, low, high, _ = time
+    mark = "~" if high - low > 0.1 * median else ""
+    return f"{mark}{median:.3g}"
 
 
 def lead(result: dict[str, Any]) -> float | None:
     """How many times as long as pooltk the fastest peer took."""
-    return result["judged"].get(OURS, {}).get("peer/ours")
+    return result["judged"].get(OURS, [None])[0]
 
 
 def by_group(contest: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     groups: dict[str, list[dict[str, Any]]] = {}
     for result in contest["results"]:
-        groups.setdefault(result["case"]["group"], []).append(result)
+        groups.setdefault(result["name"].partition(" ")[0], []).append(result)
     return groups
-
-
-def case_name(result: dict[str, Any]) -> str:
-    return result["name"].removeprefix(result["case"]["group"]).strip()
 
 
 def summary(contest: dict[str, Any]) -> Iterator[str]:
@@ -116,25 +112,27 @@ def behind(contest: dict[str, Any]) -> Iterator[str]:
     if not slower:
         yield "In no case."
         return
-    rows = []
+    rows, names = [], contest["contestants"]
     for result in slower:
-        peer, entries = result["fastest_peer"], result["entries"]
-        cells = [milliseconds(entries[OURS]), f"{peer} {milliseconds(entries[peer])}"]
+        peer, times = result["fastest_peer"], dict(zip(names, result["times"], strict=True))
+        cells = [milliseconds(times[OURS]), f"{peer} {milliseconds(times[peer])}"]
         rows.append([result["name"], str(result["threads"]), *cells, f"{lead(result):.2f}"])
     yield from markdown_table(["case", "threads", OURS, "fastest peer", "peer / pooltk"], rows)
 
 
 def tables(contest: dict[str, Any]) -> Iterator[str]:
     for group, results in by_group(contest).items():
-        names = dict.fromkeys(name for result in results for name in result["entries"])
-        shown = [n for n in names if any("median" in r["entries"].get(n, {}) for r in results)]
+        columns = list(zip(*(result["times"] for result in results), strict=True))
+        shown = [number for number, column in enumerate(columns) if any(column)]
         rows = []
         for result in results:
-            cells = [milliseconds(result["entries"].get(name)) for name in shown]
+            cells = [milliseconds(result["times"][number]) for number in shown]
             ratio = f"{lead(result):.2f}" if lead(result) else "–"
-            rows.append([case_name(result), str(result["threads"]), *cells, ratio])
+            case = result["name"].partition(" ")[2]
+            rows.append([case, str(result["threads"]), *cells, ratio])
+        names = [contest["contestants"][number] for number in shown]
         yield from (f"## {group}", "")
-        yield from markdown_table(["case", "threads", *shown, "peer / pooltk"], rows)
+        yield from markdown_table(["case", "threads", *names, "peer / pooltk"], rows)
 
 
 DTYPES = {"operations": operations, "libraries": libraries, "averages": averages}

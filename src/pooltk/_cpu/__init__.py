@@ -9,7 +9,7 @@ result.
 from collections.abc import Callable
 from functools import lru_cache
 from math import gcd
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy
 
@@ -40,83 +40,41 @@ _KINDS = {
 }
 
 
-class _Ready(NamedTuple):
-    """What a call needs that is like an earlier one."""
+# An operation on arrays of one geometry, ready to run: `pool` of `_prepare`.
+Ready = Callable[..., Any]
 
-    plan: Any
-    shape: tuple[int, ...]  # of the result
-    dtype: numpy.dtype
-    c_order: bool
-    work: int  # elements that decide how many threads are worth their start
-    as_integers: bool  # arrays of a dtype that exports no buffer: bfloat16
-
-    def __call__(self, x: numpy.ndarray) -> numpy.ndarray:
-        """Allocate the result of a forward call, and fill it."""
-        if self.c_order:
-            values = numpy.empty(self.shape, self.dtype)
-        else:
-            values = numpy.empty_like(x, self.dtype, shape=self.shape, subok=False)
-        if self.work:
-            _run(self, x, values)
-        return values
-
-
-_ready: dict[tuple[Any, ...], _Ready] = {}
+_ready: dict[tuple[Any, ...], Ready] = {}
 _MOST_READY = 4096
-
-# The same, by the arguments of a public call: what has been checked once needs no second look.
-recent: dict[tuple[Any, ...], _Ready] = {}
-
-
-def remember(call: tuple[Any, ...], *key: Any) -> None:
-    """Let a call that is like this one, whose key here was `key`, go straight to its plan."""
-    ready = _ready.get(key)
-    if ready is not None:
-        if len(recent) >= _MOST_READY:
-            recent.clear()
-        recent[call] = ready
 
 
 def max_pool(
     x: numpy.ndarray, axes: tuple[Axis, ...], channels_last: bool, return_indices: bool, out: Any
 ) -> Any:
     """Maxima of windows, and where they are."""
-    if return_indices:
-        return _max_pool_indices(x, axes, channels_last, out)
-    strides = out is None or out.strides
-    key = ("max_pool", axes, channels_last, x.shape, x.strides, x.dtype, strides)
+    results = out if return_indices and out is not None else (out,)
+    return ready_max_pool(x, axes, channels_last, return_indices, *results)(x, *results)
+
+
+def ready_max_pool(
+    x: numpy.ndarray,
+    axes: tuple[Axis, ...],
+    channels_last: bool,
+    return_indices: bool,
+    values: numpy.ndarray | None = None,
+    indices: numpy.ndarray | None = None,
+) -> Ready:
+    """What pools arrays like `x`, into results like these, or into new ones."""
+    operation = "max_pool_indices" if return_indices else "max_pool"
+    key = (operation, axes, channels_last, _layout(x), _layout(values), _layout(indices))
     ready = _ready.get(key)
     if ready is None:
         shape = result_shape(x.shape, axes, channels_last)
-        if out is None:
-            out = numpy.empty_like(x, shape=shape, subok=False)
-        ready = _prepare(key, "max_pool", axes, channels_last, (True, False), (x, out), out)
-    if out is None:
-        return ready(x)
-    if ready.work:
-        _run(ready, x, out)
-    return out
-
-
-def _max_pool_indices(
-    x: numpy.ndarray, axes: tuple[Axis, ...], channels_last: bool, out: Any
-) -> tuple[numpy.ndarray, numpy.ndarray]:
-    strides = None if out is None else (out[0].strides, out[1].strides)
-    key = ("max_pool_indices", axes, channels_last, x.shape, x.strides, x.dtype, strides)
-    ready = _ready.get(key)
-    shape = result_shape(x.shape, axes, channels_last) if ready is None else ready.shape
-    if out is None:
-        values = numpy.empty_like(x, shape=shape, subok=False)
-        indices = numpy.empty_like(x, numpy.int64, shape=shape, subok=False)
-    else:
-        values, indices = out
-    if ready is None:
-        arrays = (x, values, indices)
-        large = (True, False, False)
-        ready = _prepare(key, "max_pool_indices", axes, channels_last, large, arrays, values)
-    if ready.work:
-        _run(ready, x, values, indices)
-    return values, indices
+        arrays = [x, _result(values, x, x.dtype, shape)]
+        if return_indices:
+            arrays.append(_result(indices, x, numpy.dtype(numpy.int64), shape))
+        large = (True, False, False)[: len(arrays)]
+        ready = _prepare(key, operation, axes, channels_last, large, *arrays)
+    return ready
 
 
 def avg_pool(
@@ -130,23 +88,30 @@ def avg_pool(
 ) -> numpy.ndarray:
     """Averages of windows."""
     options = (count_include_pad, divisor_override, dtype)
-    strides = out is None or out.strides
-    key = ("avg_pool", axes, channels_last, options, x.shape, x.strides, x.dtype, strides)
+    return ready_avg_pool(x, axes, channels_last, *options, out)(x, out)
+
+
+def ready_avg_pool(
+    x: numpy.ndarray,
+    axes: tuple[Axis, ...],
+    channels_last: bool,
+    count_include_pad: bool,
+    divisor_override: int | None,
+    dtype: numpy.dtype,
+    out: numpy.ndarray | None = None,
+) -> Ready:
+    """What averages arrays like `x`, into a result like `out`, or into a new one."""
+    options = (count_include_pad, divisor_override, dtype)
+    key = ("avg_pool", axes, channels_last, options, _layout(x), _layout(out))
     ready = _ready.get(key)
     if ready is None:
-        shape = result_shape(x.shape, axes, channels_last)
-        if out is None:
-            out = numpy.empty_like(x, dtype, shape=shape, subok=False)
+        values = _result(out, x, dtype, result_shape(x.shape, axes, channels_last))
         divisor = divisor_override or 0
         ready = _prepare(
-            key, "avg_pool", axes, channels_last, (True, False), (x, out), out,
-            lambda seen: (_windows(seen.axes), count_include_pad, divisor, False),
+            key, "avg_pool", axes, channels_last, (True, False), x, values,
+            more=lambda seen: (_windows(seen.axes), count_include_pad, divisor, False),
         )  # fmt: skip
-    if out is None:
-        return ready(x)
-    if ready.work:
-        _run(ready, x, out)
-    return out
+    return ready
 
 
 def max_pool_backward(
@@ -158,21 +123,29 @@ def max_pool_backward(
     out: numpy.ndarray | None,
 ) -> numpy.ndarray:
     """Each gradient, at the tap that won."""
-    if out is None:
-        out = numpy.empty_like(grad_output, shape=x.shape, subok=False)
-    # Without indices nothing is at their place; any array of their shape serves there.
-    arrays = (x, out, grad_output if indices is None else indices, grad_output)
-    layouts = tuple((array.shape, array.strides, array.dtype) for array in arrays)
+    ready = ready_max_pool_backward(grad_output, x, axes, channels_last, indices, out)
+    return ready(x, out, indices, grad_output)
+
+
+def ready_max_pool_backward(
+    grad_output: numpy.ndarray,
+    x: numpy.ndarray,
+    axes: tuple[Axis, ...],
+    channels_last: bool,
+    indices: numpy.ndarray | None,
+    out: numpy.ndarray | None = None,
+) -> Ready:
+    """What spreads gradients like this one over a result like `out`, or over a new one."""
+    layouts = tuple(map(_layout, (x, out, indices, grad_output)))
     key = ("max_pool_backward", axes, channels_last, layouts)
     ready = _ready.get(key)
     if ready is None:
+        result = _result(out, grad_output, grad_output.dtype, x.shape)
+        # Without indices nothing is at their place; any array of their shape serves there.
+        arrays = (x, result, grad_output if indices is None else indices, grad_output)
         large = (True, True, False, False)
-        ready = _prepare(key, "max_pool_backward", axes, channels_last, large, arrays, out)
-    if ready.work and grad_output.size:
-        _run(ready, x, out, indices, grad_output)
-    else:
-        out[...] = 0
-    return out
+        ready = _prepare(key, "max_pool_backward", axes, channels_last, large, *arrays)
+    return ready
 
 
 def avg_pool_backward(
@@ -185,11 +158,23 @@ def avg_pool_backward(
     out: numpy.ndarray | None,
 ) -> numpy.ndarray:
     """Each gradient, divided among its window's taps: sums over the windows that hold a tap."""
-    if out is None:
-        out = numpy.empty_like(grad_output, shape=input_shape, subok=False)
-    options = (count_include_pad, divisor_override, out.shape, out.strides, out.dtype)
-    layout = (grad_output.shape, grad_output.strides, grad_output.dtype)
-    key = ("avg_pool_backward", axes, channels_last, options, layout)
+    options = (count_include_pad, divisor_override)
+    ready = ready_avg_pool_backward(grad_output, input_shape, axes, channels_last, *options, out)
+    return ready(grad_output, out)
+
+
+def ready_avg_pool_backward(
+    grad_output: numpy.ndarray,
+    input_shape: tuple[int, ...],
+    axes: tuple[Axis, ...],
+    channels_last: bool,
+    count_include_pad: bool,
+    divisor_override: int | None,
+    out: numpy.ndarray | None = None,
+) -> Ready:
+    """What spreads gradients like this one over a result like `out`, or over a new one."""
+    options = (count_include_pad, divisor_override, input_shape)
+    key = ("avg_pool_backward", axes, channels_last, options, _layout(grad_output), _layout(out))
     ready = _ready.get(key)
     if ready is None:
 
@@ -197,15 +182,23 @@ def avg_pool_backward(
             divisor = divisor_override or common_count(seen.axes, count_include_pad)
             return _windows(seen.axes), count_include_pad, divisor, not divisor
 
+        result = _result(out, grad_output, grad_output.dtype, input_shape)
         ready = _prepare(
-            key, "avg_pool", axes, channels_last, (False, True), (grad_output, out), out,
-            more, _transposed,
+            key, "avg_pool", axes, channels_last, (False, True), grad_output, result,
+            more=more, windows=_transposed,
         )  # fmt: skip
-    if ready.work and grad_output.size:
-        _run(ready, grad_output, out)
-    else:
-        out[...] = 0
-    return out
+    return ready
+
+
+def _layout(array: numpy.ndarray | None) -> tuple[Any, ...] | None:
+    return None if array is None else (array.shape, array.strides, array.dtype)
+
+
+def _result(
+    given: numpy.ndarray | None, like: numpy.ndarray, dtype: numpy.dtype, shape: tuple[int, ...]
+) -> numpy.ndarray:
+    """The array to write to, or a new one in the memory order of `like`."""
+    return numpy.empty_like(like, dtype, shape=shape, subok=False) if given is None else given
 
 
 def _prepare(
@@ -214,14 +207,16 @@ def _prepare(
     axes: tuple[Axis, ...],
     channels_last: bool,
     large: tuple[bool, ...],
-    arrays: tuple[numpy.ndarray, ...],
-    result: numpy.ndarray,
+    *arrays: numpy.ndarray,
     more: Callable[[Views], tuple[Any, ...]] = lambda seen: (),
     windows: Callable[[tuple[Axis, ...]], numpy.ndarray] | None = None,
-) -> _Ready:
-    """Make and keep the plan of an operation; `large` arrays have the input's shape."""
-    plan = None
-    work = 0
+) -> Ready:
+    """Make and keep the plan of an operation on arrays like these, which come as in `Plan.run`.
+
+    `large` arrays have the input's shape.
+    """
+    run = None
+    work = 0  # elements that decide how many threads are worth their start
     if all(array.size for array in arrays):
         lead = arrays[0]
         strides = [array.strides for array in arrays]
@@ -232,26 +227,49 @@ def _prepare(
         described = [_array(seen, place, array) for place, array in enumerate(arrays)]
         table = (windows or _windows)(seen.axes)
         plan = getattr(_levels.kernels(), operation)(*described, seen.batch, table, *more(seen))
+        run = plan.run
         work = max(array.size for array in arrays)
-        work *= 1 if operation in ("max_pool", "avg_pool") else 8  # winners take about so many times as long as maxima
+        if operation.startswith("max_pool_"):
+            work *= 8  # winners take about so many times as long as maxima
+    most_threads = work // _WORK_OF_A_THREAD
+    with_indices = operation == "max_pool_indices"
+    as_integers = any(map(_is_bfloat16, arrays))
+    shape, dtype, c_order = arrays[1].shape, arrays[1].dtype, arrays[1].flags.c_contiguous
+
+    def pool(
+        src: numpy.ndarray,
+        dst: numpy.ndarray | None = None,
+        indices: numpy.ndarray | None = None,
+        grad: numpy.ndarray | None = None,
+    ) -> Any:
+        if dst is None:
+            like = src if grad is None else grad
+            if c_order:  # takes a fifth of the time
+                dst = numpy.empty(shape, dtype)
+            else:
+                dst = numpy.empty_like(like, dtype, shape=shape, subok=False)
+            if with_indices:
+                indices = numpy.empty_like(dst, numpy.int64)
+        threads = 1
+        if most_threads > 1:
+            threads = min(_threads.get_num_threads(), most_threads)
+        if run is None:
+            dst[...] = 0
+        elif as_integers:
+            run(threads, *map(_as_integers, (src, dst, indices, grad)))
+        else:
+            run(threads, src, dst, indices, grad)
+        return (dst, indices) if with_indices else dst
+
     if len(_ready) >= _MOST_READY:
         _ready.clear()
-    as_integers = any(_is_bfloat16(array) for array in arrays)
-    ready = _Ready(plan, result.shape, result.dtype, result.flags.c_contiguous, work, as_integers)
-    _ready[key] = ready
-    return ready
+    _ready[key] = pool
+    return pool
 
 
-def _run(ready: _Ready, *arrays: numpy.ndarray | None) -> None:
-    if ready.as_integers:
-        arrays = tuple(
-            array.view(numpy.uint16) if array is not None and _is_bfloat16(array) else array
-            for array in arrays
-        )
-    threads = 1
-    if ready.work >= 2 * _WORK_OF_A_THREAD:
-        threads = min(_threads.get_num_threads(), ready.work // _WORK_OF_A_THREAD)
-    ready.plan.run(threads, *arrays)
+def _as_integers(array: numpy.ndarray | None) -> numpy.ndarray | None:
+    """Show an array of bfloat16, which exports no buffer, as one of integers."""
+    return array.view(numpy.uint16) if array is not None and _is_bfloat16(array) else array
 
 
 def _is_bfloat16(array: numpy.ndarray) -> bool:

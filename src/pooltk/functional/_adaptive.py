@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import _checks, _dispatch
+from .._recent import Call, recalled
 from .._types import Array, DataFormat, OutputSize
 from ._avg import run_avg_pool, run_avg_pool_backward
 from ._max import backward_arrays, run_max_pool, run_max_pool_backward
@@ -54,7 +55,7 @@ def adaptive_avg_pool1d(
     >>> pooltk.adaptive_avg_pool1d(np.arange(10.0), 4)
     array([1., 3., 6., 8.])
     """
-    return _adaptive_avg_pool("adaptive_avg_pool1d", 1, x, output_size, data_format, dtype, out)
+    return _adaptive_avg_pool("adaptive_avg_pool1d", 1, x, (output_size, data_format, dtype), out)
 
 
 def adaptive_avg_pool2d(
@@ -116,7 +117,7 @@ def adaptive_avg_pool2d(
     >>> pooltk.adaptive_avg_pool2d(x, 1)
     array([[5.5]])
     """
-    return _adaptive_avg_pool("adaptive_avg_pool2d", 2, x, output_size, data_format, dtype, out)
+    return _adaptive_avg_pool("adaptive_avg_pool2d", 2, x, (output_size, data_format, dtype), out)
 
 
 def adaptive_avg_pool3d(
@@ -160,7 +161,7 @@ def adaptive_avg_pool3d(
     >>> pooltk.adaptive_avg_pool3d(np.arange(27.0).reshape(3, 3, 3), (1, 1, None))
     array([[[12., 13., 14.]]])
     """
-    return _adaptive_avg_pool("adaptive_avg_pool3d", 3, x, output_size, data_format, dtype, out)
+    return _adaptive_avg_pool("adaptive_avg_pool3d", 3, x, (output_size, data_format, dtype), out)
 
 
 def adaptive_max_pool1d(
@@ -207,7 +208,7 @@ def adaptive_max_pool1d(
     (array([3, 5]), array([0, 3]))
     """
     return _adaptive_max_pool(
-        "adaptive_max_pool1d", 1, x, output_size, return_indices, data_format, out
+        "adaptive_max_pool1d", 1, x, (output_size, return_indices, data_format), out
     )
 
 
@@ -273,7 +274,7 @@ def adaptive_max_pool2d(
            [7, 7]])
     """
     return _adaptive_max_pool(
-        "adaptive_max_pool2d", 2, x, output_size, return_indices, data_format, out
+        "adaptive_max_pool2d", 2, x, (output_size, return_indices, data_format), out
     )
 
 
@@ -321,7 +322,7 @@ def adaptive_max_pool3d(
     array([[[24, 25, 26]]])
     """
     return _adaptive_max_pool(
-        "adaptive_max_pool3d", 3, x, output_size, return_indices, data_format, out
+        "adaptive_max_pool3d", 3, x, (output_size, return_indices, data_format), out
     )
 
 
@@ -368,7 +369,7 @@ def adaptive_avg_pool1d_backward(
     array([1., 3., 2.])
     """
     return _adaptive_avg_pool_backward(
-        "adaptive_avg_pool1d_backward", 1, grad_output, input_shape, data_format, out
+        "adaptive_avg_pool1d_backward", 1, grad_output, (input_shape, data_format), out
     )
 
 
@@ -425,7 +426,7 @@ def adaptive_avg_pool2d_backward(
            [1., 3., 2.]])
     """
     return _adaptive_avg_pool_backward(
-        "adaptive_avg_pool2d_backward", 2, grad_output, input_shape, data_format, out
+        "adaptive_avg_pool2d_backward", 2, grad_output, (input_shape, data_format), out
     )
 
 
@@ -473,7 +474,7 @@ def adaptive_avg_pool3d_backward(
             [1., 1., 1., 1.]]])
     """
     return _adaptive_avg_pool_backward(
-        "adaptive_avg_pool3d_backward", 3, grad_output, input_shape, data_format, out
+        "adaptive_avg_pool3d_backward", 3, grad_output, (input_shape, data_format), out
     )
 
 
@@ -522,7 +523,7 @@ def adaptive_max_pool1d_backward(
     array([ 1.,  0.,  0., 10.,  0.])
     """
     return _adaptive_max_pool_backward(
-        "adaptive_max_pool1d_backward", 1, grad_output, x, indices, data_format, out
+        "adaptive_max_pool1d_backward", 1, grad_output, (data_format,), out, x, indices
     )
 
 
@@ -586,7 +587,7 @@ def adaptive_max_pool2d_backward(
            [0., 7., 0.]])
     """
     return _adaptive_max_pool_backward(
-        "adaptive_max_pool2d_backward", 2, grad_output, x, indices, data_format, out
+        "adaptive_max_pool2d_backward", 2, grad_output, (data_format,), out, x, indices
     )
 
 
@@ -636,22 +637,32 @@ def adaptive_max_pool3d_backward(
             [0., 0., 0., 7.]]])
     """
     return _adaptive_max_pool_backward(
-        "adaptive_max_pool3d_backward", 3, grad_output, x, indices, data_format, out
+        "adaptive_max_pool3d_backward", 3, grad_output, (data_format,), out, x, indices
     )
 
 
+@recalled
 def _adaptive_avg_pool(
-    function: str, ndim: int, x: Any, output_size: Any, data_format: Any, dtype: Any, out: Any
+    call: Call | None,
+    function: str,
+    ndim: int,
+    x: Any,
+    output_size: Any,
+    data_format: Any,
+    dtype: Any,
+    out: Any,
 ) -> Any:
     x = _dispatch.to_array(function, "x", x, "avg_pool")
     channels_last = _checks.is_channels_last(function, data_format)
     windows = _checks.adaptive_axes(
         function, "x.shape", tuple(x.shape), ndim, channels_last, output_size
     )
-    return run_avg_pool(function, x, windows, channels_last, True, None, dtype, out)
+    return run_avg_pool(call, function, x, windows, channels_last, True, None, dtype, out)
 
 
+@recalled
 def _adaptive_max_pool(
+    call: Call | None,
     function: str,
     ndim: int,
     x: Any,
@@ -665,11 +676,18 @@ def _adaptive_max_pool(
     windows = _checks.adaptive_axes(
         function, "x.shape", tuple(x.shape), ndim, channels_last, output_size
     )
-    return run_max_pool(function, x, windows, channels_last, return_indices, out)
+    return run_max_pool(call, function, x, windows, channels_last, return_indices, out)
 
 
+@recalled
 def _adaptive_avg_pool_backward(
-    function: str, ndim: int, grad_output: Any, input_shape: Any, data_format: Any, out: Any
+    call: Call | None,
+    function: str,
+    ndim: int,
+    grad_output: Any,
+    input_shape: Any,
+    data_format: Any,
+    out: Any,
 ) -> Any:
     grad_output = _dispatch.to_array(function, "grad_output", grad_output, "avg_pool_backward")
     input_shape = _checks.as_shape(function, "input_shape", input_shape)
@@ -678,11 +696,13 @@ def _adaptive_avg_pool_backward(
         function, "input_shape", input_shape, ndim, channels_last, tuple(grad_output.shape)
     )
     return run_avg_pool_backward(
-        function, grad_output, input_shape, windows, channels_last, True, None, out
+        call, function, grad_output, input_shape, windows, channels_last, True, None, out
     )
 
 
+@recalled
 def _adaptive_max_pool_backward(
+    call: Call | None,
     function: str,
     ndim: int,
     grad_output: Any,
@@ -696,4 +716,6 @@ def _adaptive_max_pool_backward(
     windows = _checks.adaptive_backward_axes(
         function, "x.shape", tuple(x.shape), ndim, channels_last, tuple(grad_output.shape)
     )
-    return run_max_pool_backward(function, grad_output, x, windows, channels_last, indices, out)
+    return run_max_pool_backward(
+        call, function, grad_output, x, windows, channels_last, indices, out
+    )

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from .. import _checks, _dispatch
+from .. import _checks, _cpu, _dispatch
+from .._recent import Call, recalled, remember
 from .._types import Array, DataFormat, Ints, Padding
 
 
@@ -59,10 +60,7 @@ def avg_pool1d(
     >>> pooltk.avg_pool1d(x, 4, 3, 2, ceil_mode=True, count_include_pad=False)
     array([1.5, 3.5, 5. ])
     """
-    return _avg_pool(
-        "avg_pool1d",
-        1,
-        x,
+    options = (
         kernel_size,
         stride,
         padding,
@@ -72,8 +70,8 @@ def avg_pool1d(
         dilation,
         data_format,
         dtype,
-        out,
     )
+    return _avg_pool("avg_pool1d", 1, x, options, out)
 
 
 def avg_pool2d(
@@ -166,10 +164,7 @@ def avg_pool2d(
     >>> pooltk.avg_pool2d(np.array([[1, 2], [4, 3]]), 2, dtype="uint8")
     array([[2]], dtype=uint8)
     """
-    return _avg_pool(
-        "avg_pool2d",
-        2,
-        x,
+    options = (
         kernel_size,
         stride,
         padding,
@@ -179,8 +174,8 @@ def avg_pool2d(
         dilation,
         data_format,
         dtype,
-        out,
     )
+    return _avg_pool("avg_pool2d", 2, x, options, out)
 
 
 def avg_pool3d(
@@ -237,10 +232,7 @@ def avg_pool3d(
            [[42.5, 44.5],
             [50.5, 52.5]]])
     """
-    return _avg_pool(
-        "avg_pool3d",
-        3,
-        x,
+    options = (
         kernel_size,
         stride,
         padding,
@@ -250,8 +242,8 @@ def avg_pool3d(
         dilation,
         data_format,
         dtype,
-        out,
     )
+    return _avg_pool("avg_pool3d", 3, x, options, out)
 
 
 def avg_pool1d_backward(
@@ -305,10 +297,7 @@ def avg_pool1d_backward(
     >>> pooltk.avg_pool1d_backward(np.array([2.0, 6.0]), (5,), 2)
     array([1., 1., 3., 3., 0.])
     """
-    return _avg_pool_backward(
-        "avg_pool1d_backward",
-        1,
-        grad_output,
+    options = (
         input_shape,
         kernel_size,
         stride,
@@ -318,8 +307,8 @@ def avg_pool1d_backward(
         divisor_override,
         dilation,
         data_format,
-        out,
     )
+    return _avg_pool_backward("avg_pool1d_backward", 1, grad_output, options, out)
 
 
 def avg_pool2d_backward(
@@ -384,10 +373,7 @@ def avg_pool2d_backward(
            [1., 3., 2.],
            [0., 0., 0.]])
     """
-    return _avg_pool_backward(
-        "avg_pool2d_backward",
-        2,
-        grad_output,
+    options = (
         input_shape,
         kernel_size,
         stride,
@@ -397,8 +383,8 @@ def avg_pool2d_backward(
         divisor_override,
         dilation,
         data_format,
-        out,
     )
+    return _avg_pool_backward("avg_pool2d_backward", 2, grad_output, options, out)
 
 
 def avg_pool3d_backward(
@@ -456,10 +442,7 @@ def avg_pool3d_backward(
            [[1., 1.],
             [1., 1.]]])
     """
-    return _avg_pool_backward(
-        "avg_pool3d_backward",
-        3,
-        grad_output,
+    options = (
         input_shape,
         kernel_size,
         stride,
@@ -469,11 +452,13 @@ def avg_pool3d_backward(
         divisor_override,
         dilation,
         data_format,
-        out,
     )
+    return _avg_pool_backward("avg_pool3d_backward", 3, grad_output, options, out)
 
 
+@recalled
 def _avg_pool(
+    call: Call | None,
     function: str,
     ndim: int,
     x: Any,
@@ -507,11 +492,12 @@ def _avg_pool(
         ceil_mode,
     )
     return run_avg_pool(
-        function, x, windows, channels_last, count_include_pad, divisor_override, dtype, out
+        call, function, x, windows, channels_last, count_include_pad, divisor_override, dtype, out
     )
 
 
 def run_avg_pool(
+    call: Call | None,
     function: str,
     x: Any,
     windows: _checks.Windows,
@@ -526,18 +512,16 @@ def run_avg_pool(
     dtype = _dispatch.average_dtype(function, x, dtype)
     if out is not None:
         out = _dispatch.out_array(function, "out", out, shape, dtype, [x])
-    return _dispatch.backend(x).avg_pool(
-        _dispatch.native(x),
-        axes,
-        channels_last,
-        count_include_pad,
-        divisor_override,
-        dtype,
-        out,
-    )
+    backend = _dispatch.backend(x)
+    options = (count_include_pad, divisor_override, dtype)
+    if call is not None and backend is _cpu:
+        remember(call, _cpu.ready_avg_pool(x, axes, channels_last, *options))
+    return backend.avg_pool(_dispatch.native(x), axes, channels_last, *options, out)
 
 
+@recalled
 def _avg_pool_backward(
+    call: Call | None,
     function: str,
     ndim: int,
     grad_output: Any,
@@ -572,6 +556,7 @@ def _avg_pool_backward(
         ceil_mode,
     )
     return run_avg_pool_backward(
+        call,
         function,
         grad_output,
         input_shape,
@@ -584,6 +569,7 @@ def _avg_pool_backward(
 
 
 def run_avg_pool_backward(
+    call: Call | None,
     function: str,
     grad_output: Any,
     input_shape: tuple[int, ...],
@@ -599,12 +585,8 @@ def run_avg_pool_backward(
     if out is not None:
         dtype = _dispatch.native_dtype(grad_output)
         out = _dispatch.out_array(function, "out", out, input_shape, dtype, [grad_output])
-    return _dispatch.backend(grad_output).avg_pool_backward(
-        _dispatch.native(grad_output),
-        input_shape,
-        axes,
-        channels_last,
-        count_include_pad,
-        divisor_override,
-        out,
-    )
+    backend = _dispatch.backend(grad_output)
+    options = (input_shape, axes, channels_last, count_include_pad, divisor_override)
+    if call is not None and backend is _cpu:
+        remember(call, _cpu.ready_avg_pool_backward(grad_output, *options))
+    return backend.avg_pool_backward(_dispatch.native(grad_output), *options, out)

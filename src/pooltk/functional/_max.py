@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import numpy
-
 from .. import _checks, _cpu, _dispatch
+from .._recent import Call, recalled, remember
 from .._types import Array, DataFormat, Ints, Padding
 
 
@@ -59,19 +58,8 @@ def max_pool1d(
     >>> pooltk.max_pool1d(np.array([1.0, 3.0, 2.0]), 2, padding=((1, 0),), return_indices=True)
     (array([1., 3.]), array([0, 1]))
     """
-    return _max_pool(
-        "max_pool1d",
-        1,
-        x,
-        kernel_size,
-        stride,
-        padding,
-        dilation,
-        ceil_mode,
-        return_indices,
-        data_format,
-        out,
-    )
+    options = (kernel_size, stride, padding, dilation, ceil_mode, return_indices, data_format)
+    return _max_pool("max_pool1d", 1, x, options, out)
 
 
 def max_pool2d(
@@ -154,19 +142,8 @@ def max_pool2d(
     >>> indices
     array([[ 5, 10]])
     """
-    return _max_pool(
-        "max_pool2d",
-        2,
-        x,
-        kernel_size,
-        stride,
-        padding,
-        dilation,
-        ceil_mode,
-        return_indices,
-        data_format,
-        out,
-    )
+    options = (kernel_size, stride, padding, dilation, ceil_mode, return_indices, data_format)
+    return _max_pool("max_pool2d", 2, x, options, out)
 
 
 def max_pool3d(
@@ -223,19 +200,8 @@ def max_pool3d(
            [[53, 55],
             [61, 63]]])
     """
-    return _max_pool(
-        "max_pool3d",
-        3,
-        x,
-        kernel_size,
-        stride,
-        padding,
-        dilation,
-        ceil_mode,
-        return_indices,
-        data_format,
-        out,
-    )
+    options = (kernel_size, stride, padding, dilation, ceil_mode, return_indices, data_format)
+    return _max_pool("max_pool3d", 3, x, options, out)
 
 
 def max_pool1d_backward(
@@ -287,20 +253,8 @@ def max_pool1d_backward(
     >>> pooltk.max_pool1d_backward(np.array([1.0, 10.0, 100.0]), x, 3, stride=1)
     array([  0.,   1.,   0., 110.,   0.])
     """
-    return _max_pool_backward(
-        "max_pool1d_backward",
-        1,
-        grad_output,
-        x,
-        kernel_size,
-        stride,
-        padding,
-        dilation,
-        ceil_mode,
-        indices,
-        data_format,
-        out,
-    )
+    options = (kernel_size, stride, padding, dilation, ceil_mode, data_format)
+    return _max_pool_backward("max_pool1d_backward", 1, grad_output, options, out, x, indices)
 
 
 def max_pool2d_backward(
@@ -367,20 +321,8 @@ def max_pool2d_backward(
            [   0., 1111.,    0.],
            [   0.,    0.,    0.]])
     """
-    return _max_pool_backward(
-        "max_pool2d_backward",
-        2,
-        grad_output,
-        x,
-        kernel_size,
-        stride,
-        padding,
-        dilation,
-        ceil_mode,
-        indices,
-        data_format,
-        out,
-    )
+    options = (kernel_size, stride, padding, dilation, ceil_mode, data_format)
+    return _max_pool_backward("max_pool2d_backward", 2, grad_output, options, out, x, indices)
 
 
 def max_pool3d_backward(
@@ -436,23 +378,13 @@ def max_pool3d_backward(
            [[0., 0.],
             [0., 7.]]])
     """
-    return _max_pool_backward(
-        "max_pool3d_backward",
-        3,
-        grad_output,
-        x,
-        kernel_size,
-        stride,
-        padding,
-        dilation,
-        ceil_mode,
-        indices,
-        data_format,
-        out,
-    )
+    options = (kernel_size, stride, padding, dilation, ceil_mode, data_format)
+    return _max_pool_backward("max_pool3d_backward", 3, grad_output, options, out, x, indices)
 
 
+@recalled
 def _max_pool(
+    call: Call | None,
     function: str,
     ndim: int,
     x: Any,
@@ -465,24 +397,6 @@ def _max_pool(
     data_format: Any,
     out: Any,
 ) -> Any:
-    call = None
-    if (
-        type(x) is numpy.ndarray
-        and type(kernel_size) is int
-        and (stride is None or type(stride) is int)
-        and type(padding) is int
-        and type(dilation) is int
-        and type(ceil_mode) is bool
-        and type(data_format) is str
-        and return_indices is False
-        and out is None
-    ):
-        # The common call: if one like it has been made, there is nothing left to check.
-        options = (kernel_size, stride, padding, dilation, ceil_mode, data_format)
-        call = (function, options, x.shape, x.strides, x.dtype)
-        ready = _cpu.recent.get(call)
-        if ready is not None:
-            return ready(x)
     x = _dispatch.to_array(function, "x", x, "max_pool")
     channels_last = _checks.is_channels_last(function, data_format)
     windows = _checks.sliding_axes(
@@ -497,14 +411,11 @@ def _max_pool(
         dilation,
         ceil_mode,
     )
-    result = run_max_pool(function, x, windows, channels_last, return_indices, out)
-    if call is not None:
-        axes, _ = windows
-        _cpu.remember(call, "max_pool", axes, channels_last, x.shape, x.strides, x.dtype, True)
-    return result
+    return run_max_pool(call, function, x, windows, channels_last, return_indices, out)
 
 
 def run_max_pool(
+    call: Call | None,
     function: str,
     x: Any,
     windows: _checks.Windows,
@@ -526,20 +437,24 @@ def run_max_pool(
         else:
             out = _dispatch.out_array(function, "out", out, shape, dtype, [x])
     backend = _dispatch.backend(x)
+    if call is not None and backend is _cpu:
+        remember(call, _cpu.ready_max_pool(x, axes, channels_last, return_indices))
     return backend.max_pool(_dispatch.native(x), axes, channels_last, return_indices, out)
 
 
+@recalled
 def _max_pool_backward(
+    call: Call | None,
     function: str,
     ndim: int,
     grad_output: Any,
     x: Any,
+    indices: Any,
     kernel_size: Any,
     stride: Any,
     padding: Any,
     dilation: Any,
     ceil_mode: Any,
-    indices: Any,
     data_format: Any,
     out: Any,
 ) -> Any:
@@ -557,7 +472,9 @@ def _max_pool_backward(
         dilation,
         ceil_mode,
     )
-    return run_max_pool_backward(function, grad_output, x, windows, channels_last, indices, out)
+    return run_max_pool_backward(
+        call, function, grad_output, x, windows, channels_last, indices, out
+    )
 
 
 def backward_arrays(
@@ -574,6 +491,7 @@ def backward_arrays(
 
 
 def run_max_pool_backward(
+    call: Call | None,
     function: str,
     grad_output: Any,
     x: Any,
@@ -592,11 +510,10 @@ def run_max_pool_backward(
     if out is not None:
         dtype = _dispatch.native_dtype(grad_output)
         out = _dispatch.out_array(function, "out", out, tuple(x.shape), dtype, inputs)
-    return _dispatch.backend(grad_output).max_pool_backward(
-        _dispatch.native(grad_output),
-        _dispatch.native(x),
-        axes,
-        channels_last,
-        None if indices is None else _dispatch.as_indices(indices),
-        out,
-    )
+    winners = None if indices is None else _dispatch.as_indices(indices)
+    backend = _dispatch.backend(grad_output)
+    if call is not None and backend is _cpu and winners is indices:
+        ready = _cpu.ready_max_pool_backward(grad_output, x, axes, channels_last, indices)
+        remember(call, lambda grad_output, x, indices: ready(x, None, indices, grad_output))
+    arrays = _dispatch.native(grad_output), _dispatch.native(x)
+    return backend.max_pool_backward(*arrays, axes, channels_last, winners, out)
