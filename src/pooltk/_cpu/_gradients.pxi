@@ -655,7 +655,7 @@ cdef int max_backward(
 # Planes side by side --------------------------------------------------------------------------
 
 cdef int scatter_joined(job_t* job, const vector_t* _, int num_threads) except -1:
-    """Winners of PLANES planes are found at once, and what they won is added to each where it lies."""
+    """Winners of PLANES planes are found at once; what they won is added to each where it lies."""
     cdef job_t inner
     cdef Py_ssize_t rows = joined_winners_plan(job, &inner, _), total, index
     cdef vector_t* scratch
