@@ -121,14 +121,12 @@ cdef void gather_block(
     cdef const axis_t* width = &job.window[2]
     cdef Py_ssize_t y_begin = first_window(height, row)
     cdef Py_ssize_t rows = max(0, end_window(height, row_end) - y_begin)
-    cdef Py_ssize_t channels = tile.channels, outputs = width.output_size * channels
-    cdef Py_ssize_t z, y, x, oz, oy, line
+    cdef Py_ssize_t channels = tile.channels, z, y, x, oz, oy, line
     cdef Py_ssize_t dst_offset = batch_offset(job, job.batch_stride[1], tile.item)
     cdef Py_ssize_t* windows = <Py_ssize_t*>(scratch + job.at_windows)
     cdef vector_t* places = scratch + job.at_gathered
     cdef vector_t* grads = scratch + job.at_grads
     cdef vector_t* result
-    cdef vector_t* to_row
     cdef char* dst
     cdef const void* place_rows[MOST_GATHERED]
     cdef const vector_t* grad_rows[MOST_GATHERED]
@@ -386,6 +384,7 @@ cdef void scatter_planes(
     cdef grad_t* blocks[AT_ONCE]
     cdef const grad_t* grads[AT_ONCE]
     cdef const int64_t* indices[AT_ONCE]
+    cdef int64_t* found
     for p in range(planes):
         blocks[p] = <grad_t*>(
             batch_offset(job, job.batch_stride[1], item + p) + address(&job.dst, 0, 0, 0, 0)
@@ -408,10 +407,9 @@ cdef void scatter_planes(
                 )
                 if job.indices.data == NULL:
                     tile.src_offset = batch_offset(job, job.batch_stride[0], tile.item)
-                    indices[p] = <int64_t*>(scratch + job.at_indices) + p * job.chunk
-                    find_row_winners(
-                        job, tile, scratch, <int64_t*>(scratch + job.at_indices) + p * job.chunk
-                    )
+                    found = <int64_t*>(scratch + job.at_indices) + p * job.chunk
+                    find_row_winners(job, tile, scratch, found)
+                    indices[p] = found
                 else:
                     indices[p] = <const int64_t*>(
                         batch_offset(job, job.batch_stride[2], tile.item)

@@ -4,8 +4,6 @@
 # them. Places in the plane are int32 beside floats, so that vectors of both have the same length.
 
 cdef extern from "_winners.h" nogil:
-    const Py_ssize_t WIDTH_float
-    const Py_ssize_t WIDTH_double
     ctypedef struct winners_row:
         Py_ssize_t channels, pixel, outputs
         const Py_ssize_t* first
@@ -123,7 +121,6 @@ cdef void find_in_rows(
 ) noexcept nogil:
     """Each row's winners are found once, for as many rows of windows as share it."""
     cdef const axis_t* height = &job.window[1]
-    cdef const axis_t* width = &job.window[2]
     cdef Py_ssize_t n = (tile.x_end - tile.x) * tile.channels, slots = job.slots, slot, row
     cdef Py_ssize_t taps_z = tap_count(&job.window[0], tile.z), taps_y, first_y, y, z, t, left, i
     cdef vector_t* values = <vector_t*>sink.values
@@ -406,7 +403,7 @@ cdef void double_columns(
     cdef vector_t identity = identity_of(job, values)
     cdef Py_ssize_t channels = tile.channels, pitch = tile.pitch * channels, row, x, base
     cdef Py_ssize_t n = (tile.x_end - tile.x) * channels, left = tile.left * channels
-    cdef Py_ssize_t behind = left + tile.columns * channels, apart = width.stride * channels
+    cdef Py_ssize_t behind = left + tile.columns * channels
     for row in range(rows):
         load_columns(
             &job.src, WHOLE,
@@ -546,7 +543,7 @@ cdef void plan_winners(
     """Choose how winners are found, and the tiles; lay out a thread's scratch."""
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]
-    cdef Py_ssize_t rows, columns, outputs, total, so_far = 0
+    cdef Py_ssize_t rows, columns, total, so_far = 0
     job.way = way_of(job, _)
     job.regular = job.way == DOUBLED
     job.spread = False
