@@ -4,10 +4,10 @@
 cdef extern from "_planes.h" nogil:
     cdef enum:
         PLANES
-    void join_planes_float(const float** planes, Py_ssize_t n, float* dst)
-    void join_planes_double(const double** planes, Py_ssize_t n, double* dst)
-    void part_planes_float(const float* src, Py_ssize_t n, float** planes)
-    void part_planes_double(const double* src, Py_ssize_t n, double** planes)
+    void join_planes(Py_ssize_t item, const char** planes, Py_ssize_t n, char* dst)
+    void part_planes(
+        Py_ssize_t item, const char* src, Py_ssize_t n, char** planes, Py_ssize_t stride
+    )
 
 
 cdef enum:
@@ -15,13 +15,11 @@ cdef enum:
     NARROW = 20     # rows of so few columns are
 
 
-cdef bint planes_may_join(const job_t* job, const acc_t* _) noexcept nogil:
+cdef bint planes_may_join(const job_t* job) noexcept nogil:
     """Whether it pays. What decides is the geometry and src alone: sums depend on it."""
     cdef const axis_t* width = &job.window[2]
-    if not (acc_t is float or acc_t is double):
-        return False
     return (
-        job.channels == 1 and job.src.kind == kind_of(_) and job.items >= 4 * PLANES
+        job.channels == 1 and job.items >= 4 * PLANES
         and job.src.stride[2] == job.src.item and not job.divide_first
         and not job.whole_windows
         and (width.kind == ADAPTIVE or width.input_size <= NARROW)
@@ -39,72 +37,68 @@ cdef int pool_joined(job_t* job, const acc_t* _, int num_threads) except -1:
     """As pool_tiles, PLANES at a time."""
     cdef job_t inner = job[0]
     cdef Py_ssize_t rows = job.window[1].output_size, blocks, total, index, size
-    cdef Py_ssize_t columns = job.window[2].input_size, axis
-    cdef acc_t* scratch
+    cdef char* scratch
     # Blocks of rows, where a plane is too large; all depths of them.
-    while rows > 1 and joined_rows(job, rows) * columns > JOINED // PLANES:
+    while rows > 1 and joined_rows(job, rows) * job.window[2].input_size > JOINED // PLANES:
         rows = ceil_div(rows, 2)
     blocks = ceil_div(job.window[1].output_size, rows)
     inner.channels = PLANES
     inner.items = 1
     inner.batch_axes = 0
-    inner.src.size[3] = inner.dst.size[3] = PLANES
-    inner.dst.kind = inner.src.kind
-    inner.src.item = inner.dst.item = sizeof(acc_t)
-    inner.src.stride[3] = inner.dst.stride[3] = sizeof(acc_t)
-    inner.src.stride[2] = inner.dst.stride[2] = PLANES * sizeof(acc_t)
-    inner.src.stride[1] = columns * inner.src.stride[2]
-    inner.dst.stride[1] = job.window[2].output_size * inner.dst.stride[2]
-    inner.src.stride[0] = joined_rows(job, rows) // job.window[0].input_size * inner.src.stride[1]
-    inner.dst.stride[0] = rows * inner.dst.stride[1]
+    lay_planes(&inner.src, job.window[2].input_size, joined_rows(job, rows) // job.window[0].input_size)
+    lay_planes(&inner.dst, job.window[2].output_size, rows)
     plan(&inner, _)
-    job.at_loaded = inner.scratch_size  # the planes of a group, and their results
-    job.at_result = job.at_loaded + joined_rows(job, rows) * columns * PLANES + 64
-    size = rows * job.window[2].output_size
-    size = job.at_result + (job.window[0].output_size + 1) * size * PLANES + 64
+    job.at_loaded = inner.scratch_size * sizeof(acc_t)  # the planes of a group, and their results
+    job.at_result = job.at_loaded + job.window[0].input_size * inner.src.stride[0] + 64
+    size = job.at_result + job.window[0].output_size * inner.dst.stride[0] + 64
     total = ceil_div(job.items, PLANES) * blocks
     num_threads = <int>min(num_threads, total)
-    scratch = <acc_t*>allocate(num_threads * size * sizeof(acc_t))
+    scratch = <char*>allocate(num_threads * size)
     if num_threads == 1:
         with nogil:
             for index in range(total):
-                pool_planes(job, &inner, index // blocks, index % blocks * rows, rows, scratch)
+                pool_planes(job, &inner, index // blocks, index % blocks * rows, rows, scratch, _)
     else:
         for index in prange(total, nogil=True, num_threads=num_threads, schedule="static"):
             pool_planes(
                 job, &inner, index // blocks, index % blocks * rows, rows,
-                scratch + threadid() * size,
+                scratch + threadid() * size, _,
             )
     free(scratch)
     return 0
 
 
+cdef void lay_planes(array_t* array, Py_ssize_t columns, Py_ssize_t rows) noexcept nogil:
+    """Describe so many rows of PLANES side by side."""
+    array.size[3] = PLANES
+    array.stride[3] = array.item
+    array.stride[2] = PLANES * array.item
+    array.stride[1] = columns * array.stride[2]
+    array.stride[0] = rows * array.stride[1]
+
+
 cdef void pool_planes(
     const job_t* job, const job_t* plan, Py_ssize_t group, Py_ssize_t y, Py_ssize_t rows,
-    acc_t* scratch,
+    char* scratch, const acc_t* _,
 ) noexcept nogil:
     """Rows y to y + rows of the results of one group."""
     cdef job_t inner = plan[0]
     cdef tile_t tile
     cdef const axis_t* height = &job.window[1]
-    cdef const axis_t* width = &job.window[2]
-    cdef Py_ssize_t columns = width.input_size, outputs = width.output_size, item, z, p, n
+    cdef Py_ssize_t outputs = job.window[2].output_size, item, z, p
     cdef Py_ssize_t y_end = min(y + rows, height.output_size), x
     cdef Py_ssize_t first = span_begin(height, y), end = max(first, span_end(height, y_end - 1))
     cdef Py_ssize_t src_offset[PLANES]
     cdef Py_ssize_t dst_offset[PLANES]
-    cdef acc_t* joined = scratch + job.at_loaded
-    cdef acc_t* results = scratch + job.at_result
     for p in range(PLANES):  # the last plane stands for those that a group lacks
         item = min(group * PLANES + p, job.items - 1)
         src_offset[p] = batch_offset(job, job.batch_stride[0], item)
         dst_offset[p] = batch_offset(job, job.batch_stride[1], item)
     # Row `first` of the input lies first, as does row y of the results.
-    inner.src.data = <char*>joined - first * inner.src.stride[1]
-    inner.dst.data = <char*>results - y * inner.dst.stride[1]
+    inner.src.data = scratch + job.at_loaded - first * inner.src.stride[1]
+    inner.dst.data = scratch + job.at_result - y * inner.dst.stride[1]
     for z in range(job.window[0].input_size):
-        join_rows(job, src_offset, z, first, end, joined)
-        joined += inner.src.stride[0] // <Py_ssize_t>sizeof(acc_t)
+        join_rows(&job.src, src_offset, z, first, end, address(&inner.src, z, first, 0, 0))
     tile.item = tile.c = tile.src_offset = 0
     tile.item_end = 1
     tile.channels = PLANES
@@ -116,59 +110,40 @@ cdef void pool_planes(
             tile.x_end = min(x + inner.tile_x, outputs)
             tile.y = y
             tile.y_end = y_end
-            pool_rows(&inner, &tile, scratch)
+            pool_rows(&inner, &tile, <acc_t*>scratch)
             x += inner.tile_x
-        part_rows(
-            job, dst_offset, z, y, y_end,
-            results + z * (inner.dst.stride[0] // <Py_ssize_t>sizeof(acc_t)),
-            results + job.window[0].output_size * (
-                inner.dst.stride[0] // <Py_ssize_t>sizeof(acc_t)
-            ),
-        )
+        part_rows(&job.dst, dst_offset, z, y, y_end, address(&inner.dst, z, y, 0, 0))
+
+
+cdef inline Py_ssize_t rows_at_a_time(const array_t* array, Py_ssize_t rows) noexcept nogil:
+    """All, if they lie one behind the other."""
+    return rows if array.stride[1] == array.size[2] * array.stride[2] else 1
 
 
 cdef void join_rows(
-    const job_t* job, const Py_ssize_t* offset, Py_ssize_t z, Py_ssize_t y, Py_ssize_t end,
-    acc_t* dst,
+    const array_t* array, const Py_ssize_t* offset, Py_ssize_t z, Py_ssize_t y, Py_ssize_t end,
+    char* dst,
 ) noexcept nogil:
-    cdef const acc_t* planes[PLANES]
-    cdef Py_ssize_t columns = job.window[2].input_size, run = 1, p
-    if job.src.stride[1] == columns * job.src.stride[2]:
-        run = end - y
+    cdef const char* planes[PLANES]
+    cdef Py_ssize_t run = rows_at_a_time(array, end - y), p
     while y < end:
         for p in range(PLANES):
-            planes[p] = <const acc_t*>(offset[p] + address(&job.src, z, y, 0, 0))
-        if acc_t is float:
-            join_planes_float(planes, run * columns, dst)
-        elif acc_t is double:
-            join_planes_double(planes, run * columns, dst)
-        dst += run * columns * PLANES
+            planes[p] = offset[p] + address(array, z, y, 0, 0)
+        join_planes(array.item, planes, run * array.size[2], dst)
+        dst += run * array.size[2] * PLANES * array.item
         y += run
 
 
 cdef void part_rows(
-    const job_t* job, const Py_ssize_t* offset, Py_ssize_t z, Py_ssize_t y, Py_ssize_t end,
-    const acc_t* src, acc_t* scratch,
+    const array_t* array, const Py_ssize_t* offset, Py_ssize_t z, Py_ssize_t y, Py_ssize_t end,
+    const char* src,
 ) noexcept nogil:
-    """Results to where they belong; by way of scratch if their rows do not lie together there."""
-    cdef acc_t* planes[PLANES]
-    cdef Py_ssize_t columns = job.window[2].output_size, n = (end - y) * columns, p, row
-    cdef bint direct = (
-        job.dst.kind == job.src.kind and job.dst.stride[2] == job.dst.item
-        and job.dst.stride[1] == columns * job.dst.stride[2]
-    )
-    for p in range(PLANES):
-        planes[p] = scratch + p * n
-        if direct:
-            planes[p] = <acc_t*>(offset[p] + address(&job.dst, z, y, 0, 0))
-    if acc_t is float:
-        part_planes_float(src, n, planes)
-    elif acc_t is double:
-        part_planes_double(src, n, planes)
-    if not direct:
+    """Results to where they belong."""
+    cdef char* planes[PLANES]
+    cdef Py_ssize_t run = rows_at_a_time(array, end - y), p
+    while y < end:
         for p in range(PLANES):
-            for row in range(end - y):
-                store_columns(
-                    &job.dst, planes[p] + row * columns,
-                    offset[p] + address(&job.dst, z, y + row, 0, 0), columns, 1,
-                )
+            planes[p] = offset[p] + address(array, z, y, 0, 0)
+        part_planes(array.item, src, run * array.size[2], planes, array.stride[2])
+        src += run * array.size[2] * PLANES * array.item
+        y += run

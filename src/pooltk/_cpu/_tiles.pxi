@@ -1292,7 +1292,7 @@ cdef int pool_tiles(job_t* job, const acc_t* _, int num_threads) except -1:
     cdef Py_ssize_t total, index
     cdef acc_t* scratch
     plan(job, _)
-    if planes_may_join(job, _):
+    if planes_may_join(job):
         return pool_joined(job, _, num_threads)
     if job.small and job.tiles[1] * job.tiles[2] * job.tiles[3] == 1:
         # What is the same for all planes is done once for as many as make a tile.
