@@ -45,8 +45,8 @@ cdef int pool_joined(job_t* job, const acc_t* _, int num_threads) except -1:
     inner.channels = PLANES
     inner.items = 1
     inner.batch_axes = 0
-    lay_planes(&inner.src, job.window[2].input_size, joined_rows(job, rows) // job.window[0].input_size)
-    lay_planes(&inner.dst, job.window[2].output_size, rows)
+    lay_planes(&inner.src, joined_rows(job, rows) // job.window[0].input_size)
+    lay_planes(&inner.dst, rows)
     plan(&inner, _)
     job.at_loaded = inner.scratch_size * sizeof(acc_t)  # the planes of a group, and their results
     job.at_result = job.at_loaded + job.window[0].input_size * inner.src.stride[0] + 64
@@ -68,12 +68,12 @@ cdef int pool_joined(job_t* job, const acc_t* _, int num_threads) except -1:
     return 0
 
 
-cdef void lay_planes(array_t* array, Py_ssize_t columns, Py_ssize_t rows) noexcept nogil:
+cdef void lay_planes(array_t* array, Py_ssize_t rows) noexcept nogil:
     """Describe so many rows of PLANES side by side."""
     array.size[3] = PLANES
     array.stride[3] = array.item
     array.stride[2] = PLANES * array.item
-    array.stride[1] = columns * array.stride[2]
+    array.stride[1] = array.size[2] * array.stride[2]
     array.stride[0] = rows * array.stride[1]
 
 
