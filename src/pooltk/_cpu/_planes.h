@@ -5,7 +5,7 @@
 
 #include "_rows.h"
 
-enum { PLANES = 16 };
+enum { PLANES = 32 };
 
 /* A square of N planes by N elements fills 128 bits N times. That its vectors are interleaved, each
  * with the one N / 2 behind, rotates the bits of (plane, element) by one; STEPS times swaps them.

@@ -19,7 +19,7 @@ cdef bint planes_may_join(const job_t* job) noexcept nogil:
     """Whether it pays. What decides is the geometry and src alone: sums depend on it."""
     cdef const axis_t* width = &job.window[2]
     return (
-        job.channels == 1 and job.items >= 4 * PLANES
+        job.channels == 1 and job.items >= 2 * PLANES
         and job.src.stride[2] == job.src.item and not job.divide_first
         and not job.whole_windows
         and (width.kind == ADAPTIVE or width.input_size <= NARROW)
