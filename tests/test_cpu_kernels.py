@@ -173,6 +173,21 @@ def test_halves_average_as_floats_do(windows, dtype):
         assert_same_bits(answers(lambda case=case, x=x: case.pool("avg_pool", x)), expected, "")
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_an_average_of_one_element_is_it_itself(dtype):
+    """But for NaN, which is the same one in every average."""
+    bits = np.dtype(f"u{dtype_named(dtype).itemsize}")
+    x = array_of((6, 5, 7), dtype, seed=8, special=True)
+    x[:, 1, 2] = np.nan
+    expected = x.copy()
+    x.view(bits)[0, 1, 2] += 1
+    x.view(bits)[1, 1, 2] |= 1 << (8 * bits.itemsize - 1)
+    expected[np.isnan(expected)] = np.nan
+    for windows in ({"output_size": (5, 7)}, {"kernel_size": 1, "stride": 1}):
+        case = Case("", x.shape, 2, **windows)
+        assert_same_bits(answers(lambda case=case: case.pool("avg_pool", x)), expected, "")
+
+
 @pytest.mark.parametrize("dtype", ["int64", "uint64", "uint8"])
 @each_case()
 def test_average_of_integers(case, dtype):

@@ -881,10 +881,36 @@ static void average_colours(const small_windows *w)
 #define average_colours(w)
 #endif
 
+/* Averages of one element: it itself, but for the NaN that all averages have. */
+#define COPY_ROW(T, IS_NAN, QUIET)                       \
+    do {                                                 \
+        const T *a = (const T *)src;                     \
+        for (ptrdiff_t j = 0; j < w->outputs; j++)       \
+            ((T *)dst)[j] = IS_NAN ? (T)(QUIET) : a[j];  \
+    } while (0)
+
+static void copy_small(kind_t kind, const small_windows *w)
+{
+    const char *src = w->src;
+    char *dst = w->dst;
+    for (ptrdiff_t y = 0; y < w->rows; y++, src += w->src_row, dst += w->dst_row)
+        switch (kind) {
+        case KIND_FLOAT32: COPY_ROW(float, a[j] != a[j], NAN); break;
+        case KIND_FLOAT64: COPY_ROW(double, a[j] != a[j], NAN); break;
+        case KIND_FLOAT16: COPY_ROW(int16_t, (int16_t)(a[j] & 0x7FFF) > 0x7C00, 0x7E00); break;
+        default: COPY_ROW(int16_t, (int16_t)(a[j] & 0x7FFF) > 0x7F80, 0x7FC0);
+        }
+}
+
 static void pool_small(kind_t kind, const small_windows *w)
 {
     if (kind == KIND_UINT8 && w->op == OP_SUM && AVERAGES_COLOURS(w)) {
         average_colours(w);
+        return;
+    }
+    if (kind <= KIND_BFLOAT16 && w->finish == MULTIPLIED && w->by == 1 && w->before == 0 &&
+        w->taps * w->columns * w->stride == 1 && w->outputs <= w->columns_inside) {
+        copy_small(kind, w);
         return;
     }
     switch (kind) {
