@@ -301,6 +301,20 @@ def _directed():
             stride=stride, dilation=dilation, padding=1,
         )  # fmt: skip
 
+    # Many small planes.
+    yield Case("planes side by side", (70, 9, 13), 2, kernel_size=3, stride=2, padding=1)
+    yield Case("planes side by side, wide", (64, 11, 7), 2, kernel_size=(9, 5), stride=1)
+    yield Case("planes side by side, bins", (97, 13, 11), 2, output_size=6)
+    yield Case("planes side by side, blocks of rows", (65, 40, 55), 2, output_size=(9, 4))
+    yield Case("planes side by side, tall", (64, 260, 8), 2, kernel_size=3, stride=1)
+    yield Case(
+        "volumes side by side", (66, 3, 5, 6), 3, kernel_size=2, stride=1, dilation=(2, 1, 1)
+    )
+
+    # Single elements.
+    yield Case("bins of single elements", (4, 7, 6), 2, output_size=(7, 6))
+    yield Case("rows of single bins", (3, 5, 12), 2, kernel_size=(1, 3))
+
     # Tiles.
     for kernel, stride in ((3, 1), (3, 2), (5, 3), (1, 4), (40, 30), (300, 7), (5000, 100)):
         yield Case(

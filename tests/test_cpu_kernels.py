@@ -33,6 +33,14 @@ from _cpu_cases import (
 pytestmark = uses_builds
 
 OTHER_DTYPES = [dtype for dtype in DTYPES if dtype != "float32"]
+HALVES = [
+    {"kernel_size": 2},
+    {"kernel_size": 3, "stride": 1, "padding": 1},
+    {"kernel_size": 3, "stride": 2},
+    {"kernel_size": (2, 5), "stride": (1, 3), "padding": (1, 2), "ceil_mode": True},
+    {"output_size": (6, 5)},
+    {"output_size": 1},
+]
 RANDOM_SETS = 60  # of 8 cases each
 
 
@@ -152,6 +160,35 @@ def test_average(case, way):
 def test_average_of_other_floats(case, dtype):
     way = divisors(case, len(case.path))
     check_average(case, array_of(case.shape, dtype, seed=1), **way)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("windows", HALVES, ids=str)
+def test_halves_average_as_floats_do(windows, dtype):
+    """Sums of halves are those of floats, rounded at the end."""
+    for shape in ((3, 20, 37), (70, 13, 11)):
+        x = array_of(shape, dtype, seed=7, special=True)
+        case = Case("", shape, 2, **windows)
+        wide = case.pool("avg_pool", x.astype("float32"))
+        with np.errstate(over="ignore"):
+            expected = wide.astype(x.dtype)
+        expected[np.isnan(wide)] = np.nan
+        assert_same_bits(answers(lambda case=case, x=x: case.pool("avg_pool", x)), expected, "")
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_an_average_of_one_element_is_it_itself(dtype):
+    """But for NaN, which is the same one in every average."""
+    bits = np.dtype(f"u{dtype_named(dtype).itemsize}")
+    x = array_of((6, 5, 7), dtype, seed=8, special=True)
+    x[:, 1, 2] = np.nan
+    expected = x.copy()
+    x.view(bits)[0, 1, 2] += 1
+    x.view(bits)[1, 1, 2] |= 1 << (8 * bits.itemsize - 1)
+    expected[np.isnan(expected)] = np.nan
+    for windows in ({"output_size": (5, 7)}, {"kernel_size": 1, "stride": 1}):
+        case = Case("", x.shape, 2, **windows)
+        assert_same_bits(answers(lambda case=case: case.pool("avg_pool", x)), expected, "")
 
 
 @pytest.mark.parametrize("dtype", ["int64", "uint64", "uint8"])

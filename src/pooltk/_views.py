@@ -70,6 +70,8 @@ def views(
     windows = list(axes)
     steps_of = [[stride[axis] for stride in strides] for axis in pooled]
     _fold_whole_axes(windows, steps_of, large)
+    if planes_merge:
+        _merge_rows(windows, steps_of, large)
     if planes_merge and groups:
         _merge_planes(groups, windows, steps_of[0], large)
 
@@ -152,24 +154,40 @@ def _is_whole(axis: Axis) -> bool:
     )
 
 
+def _merge_rows(windows: list[Axis], steps_of: list[list[int]], large: tuple[bool, ...]) -> None:
+    """Make one long row of rows that their windows fill exactly, if none is merged with another."""
+    while len(windows) > 1:
+        outer, inner = windows[-2:]
+        n = outer.input_size
+        if outer != Axis(n, n, 1, 1, 1, 0, 0) or not _is_filled(inner):
+            return
+        for is_large, outer_step, inner_step in zip(large, steps_of[-2], steps_of[-1], strict=True):
+            if outer_step != (inner.input_size if is_large else inner.output_size) * inner_step:
+                return
+        windows[-2:] = [_times(inner, n)]
+        del steps_of[-2]
+
+
+def _is_filled(axis: Axis) -> bool:
+    return axis.output_size * axis.stride == axis.input_size and axis == axis._replace(
+        kernel_size=min(axis.kernel_size, axis.stride), dilation=1, padding_low=0, padding_high=0
+    )
+
+
+def _times(axis: Axis, count: int) -> Axis:
+    return axis._replace(input_size=axis.input_size * count, output_size=axis.output_size * count)
+
+
 def _merge_planes(
     groups: list[list[int]], windows: list[Axis], steps: list[int], large: tuple[bool, ...]
 ) -> None:
     """Let the fastest batch axis continue the slowest pooled one, whose windows fill it exactly."""
     axis = windows[0]
-    if (
-        axis.stride < axis.kernel_size
-        or axis.dilation > 1
-        or axis.padding_low
-        or axis.padding_high
-        or axis.output_size * axis.stride != axis.input_size
-    ):
+    if not _is_filled(axis):
         return
     count = groups[-1][0]
     for is_large, outer, step in zip(large, groups[-1][1:], steps, strict=True):
         if outer != (axis.input_size if is_large else axis.output_size) * step:
             return
-    windows[0] = axis._replace(
-        input_size=axis.input_size * count, output_size=axis.output_size * count
-    )
+    windows[0] = _times(axis, count)
     del groups[-1]

@@ -98,6 +98,13 @@ cdef void load_elements(
     """dst[j] = the element `stride` bytes behind the one before."""
     cdef Py_ssize_t j
     if stride == sizeof(item_t):
+        if acc_t is float:
+            if item_t is float16_t:
+                floats_of_float16s(src, dst, n)
+                return
+            elif item_t is bfloat16_t:
+                floats_of_bfloat16s(src, dst, n)
+                return
         for j in range(n):
             dst[j] = convert(&src[j], <const acc_t*>dst)
     else:
@@ -195,6 +202,13 @@ cdef void store_elements(
 ) noexcept nogil:
     cdef Py_ssize_t j
     if stride == sizeof(item_t):
+        if acc_t is float:
+            if item_t is float16_t:
+                float16s_of_floats(src, dst, n)
+                return
+            elif item_t is bfloat16_t:
+                bfloat16s_of_floats(src, dst, n)
+                return
         for j in range(n):
             restore(&src[j], &dst[j])
     else:

@@ -499,15 +499,9 @@ cdef void scatter_block(
             y += step_y
     one_nan_each(block, length * tile.channels)
     if not job.direct_block:
-        for y in range(row, row_end):
-            store_columns(
-                &job.dst, block,
-                dst_offset + address(
-                    &job.dst, y // height.input_size, y % height.input_size, column, tile.c
-                ),
-                column_end - column, tile.channels,
-            )
-            block += (column_end - column) * tile.channels
+        store_block(
+            job, dst_offset, row, row_end, column, column_end, tile.c, tile.channels, block
+        )
 
 
 cdef inline bint is_run(
@@ -520,15 +514,8 @@ cdef inline bint is_run(
     )
 
 
-cdef inline bint is_direct(const job_t* job, const grad_t* grad) noexcept nogil:
-    """Whether gradients are read, and added up, where they are."""
-    return is_run(&job.dst, kind_of(grad), 1, job.window[0].input_size) and is_run(
-        &job.grad, kind_of(grad), 1, 1
-    )
-
-
 cdef Py_ssize_t plan_scatter(
-    job_t* job, const winner_t* _, const grad_t* grad, int num_threads
+    job_t* job, const winner_t* _, const grad_t* grad, Py_ssize_t num_threads
 ) noexcept nogil:
     """Blocks of the input; and the gradients that a thread has in scratch."""
     cdef Py_ssize_t rows = job.window[0].input_size * job.window[1].input_size
@@ -604,24 +591,20 @@ cdef void backward_block(
 cdef int max_backward(
     job_t* job, const winner_t* _, const grad_t* grad, int num_threads
 ) except -1:
-    cdef Py_ssize_t total, index, parts, grads_size = 0
+    cdef Py_ssize_t total, index, parts = 4 * <Py_ssize_t>num_threads, grads_size = 0
     cdef winner_t* scratch
     cdef grad_t* grads
     job.pairs = False
     if winner_t is float and grad_t is float or winner_t is double and grad_t is double:
         job.pairs = are_pairs(job)
-        if (
-            not job.pairs and job.indices.data == NULL and winners_may_join(job, _)
-            and is_direct(job, grad)
-            and winners_kept(job, 1) * job.window[2].output_size <= JOINED // PLANES
-        ):
+        if not job.pairs and scatters_joined(job, _):
             return scatter_joined(job, _, num_threads)
     # Of so many channels that there is room for some rows of outputs.
     plan_winners(job, _, max(64, min(256, GATHERED // 8 // job.window[2].output_size // 16 * 16)))
     job.gathers = job.pairs or may_gather(job, _, grad)
     job.planes = 1
     total = job.items * job.tiles[4]
-    parts = ceil_div(4 * num_threads, total) if num_threads > 1 else 1
+    parts = ceil_div(parts, total) if num_threads > 1 else 1
     if not job.gathers:
         grads_size = plan_scatter(job, _, grad, num_threads)
         total = ceil_div(total, job.planes) * job.blocks[1]
@@ -652,89 +635,124 @@ cdef int max_backward(
 
 # Planes side by side --------------------------------------------------------------------------
 
-cdef int scatter_joined(job_t* job, const vector_t* _, int num_threads) except -1:
-    """Winners of PLANES planes are found at once; what they won is added to each where it lies."""
-    cdef job_t inner
-    cdef Py_ssize_t rows = joined_winners_plan(job, &inner, _), total, index
-    cdef vector_t* scratch
-    job.at_indices = reserve(
-        &inner, winners_kept(job, rows) * job.window[2].output_size * PLANES * 8
-        // <Py_ssize_t>sizeof(vector_t)
+cdef inline bint keeps_all(const job_t* job, const vector_t* _) noexcept nogil:
+    """Whether all winners of a plane are found before they are scattered: gradients are added up
+    one depth after the other, and where they do not belong one plane after the other."""
+    return job.window[0].output_size > 1 or not is_run(
+        &job.dst, kind_of(_), 1, job.window[0].input_size
     )
+
+
+cdef bint scatters_joined(const job_t* job, const vector_t* _) noexcept nogil:
+    cdef Py_ssize_t rows = job.window[0].output_size
+    if keeps_all(job, _):
+        rows *= job.window[1].output_size
+    return (
+        job.indices.data == NULL and winners_may_join(job, _)
+        and rows * job.window[2].output_size <= JOINED // PLANES
+    )
+
+
+cdef int scatter_joined(job_t* job, const vector_t* _, int num_threads) except -1:
+    """Winners of PLANES planes are found at once; what they won is added to each plane."""
+    cdef job_t inner
+    cdef Py_ssize_t outputs = job.window[0].output_size * job.window[2].output_size, total, index
+    cdef vector_t* scratch
+    job.block_rows = joined_winners_plan(job, &inner, _)
+    job.chunk = job.block_rows
+    if outputs * job.window[1].output_size <= JOINED // PLANES:
+        job.chunk = job.window[1].output_size
+    outputs *= job.chunk
+    job.at_indices = reserve(&inner, outputs * PLANES * 8 // <Py_ssize_t>sizeof(vector_t))
+    # Gradients that are read, and added up, where they are need no room.
+    job.whole_rows = is_run(&job.grad, kind_of(_), 1, 1)
+    job.at_grads = reserve(&inner, 0 if job.whole_rows else outputs)
+    job.direct_block = is_run(&job.dst, kind_of(_), 1, job.window[0].input_size)
+    job.at_result = reserve(&inner, 0 if job.direct_block else plane_size(job))
     total = ceil_div(job.items, PLANES)
     num_threads = <int>min(num_threads, total)
     scratch = <vector_t*>allocate(num_threads * inner.scratch_size * sizeof(vector_t))
     if num_threads == 1:
         with nogil:
             for index in range(total):
-                scatter_group(job, &inner, index, rows, scratch)
+                scatter_group(job, &inner, index, scratch)
     else:
         for index in prange(total, nogil=True, num_threads=num_threads, schedule="static"):
-            scatter_group(
-                job, &inner, index, rows, scratch + threadid() * inner.scratch_size
-            )
+            scatter_group(job, &inner, index, scratch + threadid() * inner.scratch_size)
     free(scratch)
     return 0
 
 
-cdef inline Py_ssize_t winners_kept(const job_t* job, Py_ssize_t rows) noexcept nogil:
-    """Rows of outputs that are found before they are scattered: all, where there are depths, as
-    gradients are added up one depth after the other."""
-    if job.window[0].output_size == 1:
-        return rows
-    return job.window[0].output_size * job.window[1].output_size
+cdef inline Py_ssize_t plane_size(const job_t* job) noexcept nogil:
+    return job.window[0].input_size * job.window[1].input_size * job.window[2].input_size
 
 
 cdef void scatter_group(
-    const job_t* job, const job_t* plan, Py_ssize_t group, Py_ssize_t rows, vector_t* scratch
+    const job_t* job, const job_t* plan, Py_ssize_t group, vector_t* scratch
 ) noexcept nogil:
-    cdef const axis_t* height = &job.window[1]
-    cdef Py_ssize_t length = (
-        job.window[0].input_size * height.input_size * job.window[2].input_size
-    )
-    cdef Py_ssize_t planes = min(PLANES, job.items - group * PLANES), y, z, p
+    cdef Py_ssize_t rows = job.window[1].output_size, columns = job.window[2].output_size
+    cdef Py_ssize_t y = 0, y_end, row, p
     cdef int64_t* indices = <int64_t*>(scratch + job.at_indices)
-    cdef vector_t* blocks[PLANES]
-    cdef Py_ssize_t offset[PLANES]
-    place_planes(job, group, 1, offset)
-    for p in range(planes):
-        blocks[p] = <vector_t*>(offset[p] + address(&job.dst, 0, 0, 0, 0))
-        memset(blocks[p], 0, length * sizeof(vector_t))
-    place_planes(job, group, 3, offset)
-    y = 0
-    while y < height.output_size:
-        if job.window[0].output_size == 1:
-            find_in_group(job, plan, group, y, rows, scratch, indices, 0)
-            scatter_outputs(
-                job, planes, offset, 0, y, min(rows, height.output_size - y), length, indices,
-                blocks,
-            )
-        else:
+    while y < rows:
+        y_end = min(y + job.chunk, rows)
+        row = y
+        while row < y_end:
             find_in_group(
-                job, plan, group, y, rows, scratch,
-                indices + y * job.window[2].output_size * PLANES, height.output_size,
+                job, plan, group, row, job.block_rows, scratch,
+                indices + (row - y) * columns * PLANES, job.chunk,
             )
-        y += rows
-    if job.window[0].output_size > 1:
-        for z in range(job.window[0].output_size):
-            scatter_outputs(
-                job, planes, offset, z, 0, height.output_size, length,
-                indices + z * height.output_size * job.window[2].output_size * PLANES, blocks,
-            )
-    for p in range(planes):
-        one_nan_each(blocks[p], length)
+            row += job.block_rows
+        for p in range(min(PLANES, job.items - group * PLANES)):
+            scatter_plane(job, group * PLANES + p, y, y_end, indices + p, scratch)
+        y = y_end
 
 
-cdef void scatter_outputs(
-    const job_t* job, Py_ssize_t planes, const Py_ssize_t* grad_offset, Py_ssize_t z,
-    Py_ssize_t y, Py_ssize_t rows, Py_ssize_t length, const int64_t* indices, vector_t** blocks,
+cdef void scatter_plane(
+    const job_t* job, Py_ssize_t item, Py_ssize_t y, Py_ssize_t y_end, const int64_t* indices,
+    vector_t* scratch,
 ) noexcept nogil:
-    """Rows of outputs, of all planes of a group."""
-    cdef const vector_t* grads[PLANES]
-    cdef Py_ssize_t j, p
-    for p in range(planes):
-        grads[p] = <const vector_t*>(grad_offset[p] + address(&job.grad, z, y, 0, 0))
-    for j in range(rows * job.window[2].output_size):
-        for p in range(planes):
-            scatter_to(blocks[p], length, indices[p], grads[p][j])
-        indices += PLANES
+    """Rows of outputs, of one plane of those side by side; with the last of them it is done."""
+    cdef Py_ssize_t columns = job.window[2].output_size, length = plane_size(job), z, row, j
+    cdef Py_ssize_t grad_offset = batch_offset(job, job.batch_stride[3], item)
+    cdef Py_ssize_t dst_offset = batch_offset(job, job.batch_stride[1], item)
+    cdef vector_t* block = scratch + job.at_result
+    cdef vector_t* loaded = scratch + job.at_grads
+    cdef const vector_t* grads
+    if job.direct_block:
+        block = <vector_t*>(dst_offset + address(&job.dst, 0, 0, 0, 0))
+    if y == 0:
+        memset(block, 0, length * sizeof(vector_t))
+    for z in range(job.window[0].output_size):
+        grads = <const vector_t*>(grad_offset + address(&job.grad, z, y, 0, 0))
+        if not job.whole_rows:
+            grads = loaded
+            for row in range(y, y_end):
+                load_columns(
+                    &job.grad, WHOLE, grad_offset + address(&job.grad, z, row, 0, 0), columns, 1,
+                    loaded + (row - y) * columns,
+                )
+        for j in range((y_end - y) * columns):
+            scatter_to(block, length, indices[j * PLANES], grads[j])
+        indices += job.chunk * columns * PLANES
+    if y_end < job.window[1].output_size:
+        return
+    one_nan_each(block, length)
+    if not job.direct_block:
+        store_block(
+            job, dst_offset, 0, job.window[0].input_size * job.window[1].input_size, 0,
+            job.window[2].input_size, 0, 1, block,
+        )
+
+
+cdef void store_block(
+    const job_t* job, Py_ssize_t offset, Py_ssize_t row, Py_ssize_t row_end, Py_ssize_t column,
+    Py_ssize_t column_end, Py_ssize_t c, Py_ssize_t channels, const grad_t* block,
+) noexcept nogil:
+    """Rows of gradients, numbered through all depths."""
+    cdef Py_ssize_t rows = job.window[1].input_size, y
+    for y in range(row, row_end):
+        store_columns(
+            &job.dst, block, offset + address(&job.dst, y // rows, y % rows, column, c),
+            column_end - column, channels,
+        )
+        block += (column_end - column) * channels

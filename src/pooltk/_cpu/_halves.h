@@ -55,7 +55,8 @@ static inline uint16_t bfloat16_of_float(float value)
 {
     uint32_t bits = bits_of_float(value);
     uint32_t rounded = (bits + 0x7FFFu + ((bits >> 16) & 1)) >> 16;
-    return (uint16_t)((bits & 0x7FFFFFFFu) > 0x7F800000u ? bits >> 16 | 0x40u : rounded);
+    uint32_t nan = (bits >> 16 & 0x8000u) | 0x7FC0u;
+    return (uint16_t)((bits & 0x7FFFFFFFu) > 0x7F800000u ? nan : rounded);
 }
 
 /* The float next to a double whose last bit is odd unless it is exact: what is rounded from it has

@@ -1,125 +1,132 @@
-/* Planes side by side: element j of plane p at j * PLANES + p, as if planes were channels. */
+/* Planes side by side: element j of plane p at j * PLANES + p, as if planes were channels. What the
+ * elements are does not matter here, only how many bytes they have. */
 #ifndef POOLTK_PLANES_H
 #define POOLTK_PLANES_H
 
 #include "_rows.h"
 
-enum { PLANES = 16 };
+enum { PLANES = 32 };
 
-/* Four elements of ACROSS planes; of doubles, two. */
-#if defined(__AVX2__)
-enum { ACROSS_float = 8, ALONG_float = 4 };
-
-static ALWAYS_INLINE __m256 both(const float *low, const float *high)
-{
-    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(low)), _mm_loadu_ps(high), 1);
-}
-
-/* Rows of 4 in each half, transposed. */
-static ALWAYS_INLINE void transpose_halves(__m256 *row)
-{
-    __m256 a = _mm256_unpacklo_ps(row[0], row[1]), b = _mm256_unpackhi_ps(row[0], row[1]);
-    __m256 c = _mm256_unpacklo_ps(row[2], row[3]), d = _mm256_unpackhi_ps(row[2], row[3]);
-    row[0] = _mm256_shuffle_ps(a, c, 0x44);
-    row[1] = _mm256_shuffle_ps(a, c, 0xEE);
-    row[2] = _mm256_shuffle_ps(b, d, 0x44);
-    row[3] = _mm256_shuffle_ps(b, d, 0xEE);
-}
-
-static ALWAYS_INLINE void join_float(const float *const *planes, ptrdiff_t j, float *dst)
-{
-    __m256 row[4];
-    for (int i = 0; i < 4; i++)
-        row[i] = both(planes[i] + j, planes[i + 4] + j);
-    transpose_halves(row);
-    for (int i = 0; i < 4; i++)
-        _mm256_storeu_ps(dst + i * PLANES, row[i]);
-}
-
-static ALWAYS_INLINE void part_float(const float *src, ptrdiff_t j, float *const *planes)
-{
-    __m256 row[4];
-    for (int i = 0; i < 4; i++)
-        row[i] = _mm256_loadu_ps(src + i * PLANES);
-    transpose_halves(row);
-    for (int i = 0; i < 4; i++) {
-        _mm_storeu_ps(planes[i] + j, _mm256_castps256_ps128(row[i]));
-        _mm_storeu_ps(planes[i + 4] + j, _mm256_extractf128_ps(row[i], 1));
-    }
-}
-#elif defined(__SSE2__) || defined(_M_X64)
-enum { ACROSS_float = 4, ALONG_float = 4 };
-
-static ALWAYS_INLINE void join_float(const float *const *planes, ptrdiff_t j, float *dst)
-{
-    __m128 row[4];
-    for (int i = 0; i < 4; i++)
-        row[i] = _mm_loadu_ps(planes[i] + j);
-    _MM_TRANSPOSE4_PS(row[0], row[1], row[2], row[3]);
-    for (int i = 0; i < 4; i++)
-        _mm_storeu_ps(dst + i * PLANES, row[i]);
-}
-
-static ALWAYS_INLINE void part_float(const float *src, ptrdiff_t j, float *const *planes)
-{
-    __m128 row[4];
-    for (int i = 0; i < 4; i++)
-        row[i] = _mm_loadu_ps(src + i * PLANES);
-    _MM_TRANSPOSE4_PS(row[0], row[1], row[2], row[3]);
-    for (int i = 0; i < 4; i++)
-        _mm_storeu_ps(planes[i] + j, row[i]);
-}
-#else
-enum { ACROSS_float = 1, ALONG_float = 1 };
-#define join_float(planes, j, dst) ((dst)[0] = (planes)[0][j])
-#define part_float(src, j, planes) ((planes)[0][j] = (src)[0])
-#endif
-
+/* A square of N planes by N elements fills 128 bits N times. That its vectors are interleaved, each
+ * with the one N / 2 behind, rotates the bits of (plane, element) by one; STEPS times swaps them.
+ * A vector of 256 bits holds squares of two times N planes. */
 #if defined(__SSE2__) || defined(_M_X64)
-enum { ACROSS_double = 2, ALONG_double = 2 };
-
-static ALWAYS_INLINE void join_double(const double *const *planes, ptrdiff_t j, double *dst)
-{
-    __m128d a = _mm_loadu_pd(planes[0] + j), b = _mm_loadu_pd(planes[1] + j);
-    _mm_storeu_pd(dst, _mm_unpacklo_pd(a, b));
-    _mm_storeu_pd(dst + PLANES, _mm_unpackhi_pd(a, b));
-}
-
-static ALWAYS_INLINE void part_double(const double *src, ptrdiff_t j, double *const *planes)
-{
-    __m128d a = _mm_loadu_pd(src), b = _mm_loadu_pd(src + PLANES);
-    _mm_storeu_pd(planes[0] + j, _mm_unpacklo_pd(a, b));
-    _mm_storeu_pd(planes[1] + j, _mm_unpackhi_pd(a, b));
-}
+#define DEFINE_SQUARE(BITS, N, STEPS, V, INTERLEAVED)                                              \
+    enum { ALONG_##BITS = N, ACROSS_##BITS = N * sizeof(V) / 16 };                                 \
+    static ALWAYS_INLINE void transpose_##BITS(V *row)                                             \
+    {                                                                                              \
+        for (int step = 0; step < STEPS; step++) {                                                 \
+            V old[N];                                                                              \
+            for (int i = 0; i < N; i++)                                                            \
+                old[i] = row[i];                                                                   \
+            for (int i = 0; i < N / 2; i++) {                                                      \
+                row[2 * i] = INTERLEAVED##lo_epi##BITS(old[i], old[i + N / 2]);                    \
+                row[2 * i + 1] = INTERLEAVED##hi_epi##BITS(old[i], old[i + N / 2]);                \
+            }                                                                                      \
+        }                                                                                          \
+    }                                                                                              \
+    static ALWAYS_INLINE void join_##BITS(const char *const *planes, ptrdiff_t j, char *dst)       \
+    {                                                                                              \
+        V row[N];                                                                                  \
+        for (int i = 0; i < N; i++)                                                                \
+            row[i] = LOAD_BOTH_##V(planes[i] + j, planes[(i + N) % PLANES] + j);                   \
+        transpose_##BITS(row);                                                                     \
+        for (int i = 0; i < N; i++)                                                                \
+            STORE_##V(dst + i * PLANES * BITS / 8, row[i]);                                        \
+    }                                                                                              \
+    static ALWAYS_INLINE void part_##BITS(const char *src, ptrdiff_t j, char *const *planes)       \
+    {                                                                                              \
+        V row[N];                                                                                  \
+        for (int i = 0; i < N; i++)                                                                \
+            row[i] = LOAD_##V(src + i * PLANES * BITS / 8);                                        \
+        transpose_##BITS(row);                                                                     \
+        for (int i = 0; i < N; i++)                                                                \
+            STORE_BOTH_##V(planes[i] + j, planes[(i + N) % PLANES] + j, row[i]);                   \
+    }
+#define LOAD___m128i(p) _mm_loadu_si128((const __m128i *)(p))
+#define STORE___m128i(p, a) _mm_storeu_si128((__m128i *)(p), a)
+#define LOAD_BOTH___m128i(low, high) LOAD___m128i(low)
+#define STORE_BOTH___m128i(low, high, a) STORE___m128i(low, a)
+#if defined(__AVX2__)
+#define LOAD___m256i(p) _mm256_loadu_si256((const __m256i *)(p))
+#define STORE___m256i(p, a) _mm256_storeu_si256((__m256i *)(p), a)
+#define LOAD_BOTH___m256i(low, high) \
+    _mm256_inserti128_si256(_mm256_castsi128_si256(LOAD___m128i(low)), LOAD___m128i(high), 1)
+#define STORE_BOTH___m256i(low, high, a)                    \
+    do {                                                    \
+        STORE___m128i(low, _mm256_castsi256_si128(a));      \
+        STORE___m128i(high, _mm256_extracti128_si256(a, 1)); \
+    } while (0)
+DEFINE_SQUARE(64, 2, 1, __m256i, _mm256_unpack)
+DEFINE_SQUARE(32, 4, 2, __m256i, _mm256_unpack)
+DEFINE_SQUARE(16, 8, 3, __m256i, _mm256_unpack)
 #else
-enum { ACROSS_double = 1, ALONG_double = 1 };
-#define join_double join_float
-#define part_double part_float
+DEFINE_SQUARE(64, 2, 1, __m128i, _mm_unpack)
+DEFINE_SQUARE(32, 4, 2, __m128i, _mm_unpack)
+DEFINE_SQUARE(16, 8, 3, __m128i, _mm_unpack)
+#endif
+DEFINE_SQUARE(8, 16, 4, __m128i, _mm_unpack)
+
+/* The last squares reach back over their neighbours, if a plane is no whole number of them. */
+#define FOR_SQUARES(BITS, WORK)                                           \
+    for (; n >= ALONG_##BITS && j < n; j += ALONG_##BITS) {               \
+        j = j <= n - ALONG_##BITS ? j : n - ALONG_##BITS;                 \
+        for (int p = 0; p < PLANES; p += ACROSS_##BITS)                   \
+            WORK;                                                         \
+    }
+#else
+#define FOR_SQUARES(BITS, WORK)
 #endif
 
-#define DEFINE_PLANES(T)                                                     \
-    static void join_planes_##T(const T *const *planes, ptrdiff_t n, T *dst) \
-    {                                                                        \
-        ptrdiff_t j = 0;                                                     \
-        for (; j + ALONG_##T <= n; j += ALONG_##T)                           \
-            for (int p = 0; p < PLANES; p += ACROSS_##T)                     \
-                join_##T(planes + p, j, dst + j * PLANES + p);               \
-        for (; j < n; j++)                                                   \
-            for (int p = 0; p < PLANES; p++)                                 \
-                dst[j * PLANES + p] = planes[p][j];                          \
-    }                                                                        \
-    static void part_planes_##T(const T *src, ptrdiff_t n, T *const *planes) \
-    {                                                                        \
-        ptrdiff_t j = 0;                                                     \
-        for (; j + ALONG_##T <= n; j += ALONG_##T)                           \
-            for (int p = 0; p < PLANES; p += ACROSS_##T)                     \
-                part_##T(src + j * PLANES + p, j, planes + p);               \
-        for (; j < n; j++)                                                   \
-            for (int p = 0; p < PLANES; p++)                                 \
-                planes[p][j] = src[j * PLANES + p];                          \
+#define DEFINE_PLANES(BITS)                                                                        \
+    static void join_planes_##BITS(const char *const *planes, ptrdiff_t n, char *dst)              \
+    {                                                                                              \
+        enum { ITEM = BITS / 8 };                                                                  \
+        ptrdiff_t j = 0;                                                                           \
+        FOR_SQUARES(BITS, join_##BITS(planes + p, j * ITEM, dst + (j * PLANES + p) * ITEM))        \
+        for (; j < n; j++)                                                                         \
+            for (int p = 0; p < PLANES; p++)                                                       \
+                memcpy(dst + (j * PLANES + p) * ITEM, planes[p] + j * ITEM, ITEM);                 \
+    }                                                                                              \
+    static void part_planes_##BITS(                                                                \
+        const char *src, ptrdiff_t n, char *const *planes, ptrdiff_t stride)                       \
+    {                                                                                              \
+        enum { ITEM = BITS / 8 };                                                                  \
+        ptrdiff_t j = 0;                                                                           \
+        if (stride == ITEM) {                                                                      \
+            FOR_SQUARES(BITS, part_##BITS(src + (j * PLANES + p) * ITEM, j * ITEM, planes + p))    \
+        }                                                                                          \
+        for (; j < n; j++)                                                                         \
+            for (int p = 0; p < PLANES; p++)                                                       \
+                memcpy(planes[p] + j * stride, src + (j * PLANES + p) * ITEM, ITEM);               \
     }
 
-DEFINE_PLANES(float)
-DEFINE_PLANES(double)
+DEFINE_PLANES(8)
+DEFINE_PLANES(16)
+DEFINE_PLANES(32)
+DEFINE_PLANES(64)
+
+/* n elements of `item` bytes, of each plane. */
+static void join_planes(ptrdiff_t item, const char *const *planes, ptrdiff_t n, char *dst)
+{
+    switch (item) {
+    case 1: join_planes_8(planes, n, dst); break;
+    case 2: join_planes_16(planes, n, dst); break;
+    case 4: join_planes_32(planes, n, dst); break;
+    default: join_planes_64(planes, n, dst);
+    }
+}
+
+/* The way back, to elements `stride` bytes apart. */
+static void part_planes(
+    ptrdiff_t item, const char *src, ptrdiff_t n, char *const *planes, ptrdiff_t stride)
+{
+    switch (item) {
+    case 1: part_planes_8(src, n, planes, stride); break;
+    case 2: part_planes_16(src, n, planes, stride); break;
+    case 4: part_planes_32(src, n, planes, stride); break;
+    default: part_planes_64(src, n, planes, stride);
+    }
+}
 
 #endif

@@ -216,6 +216,142 @@ static inline double scalar_max_double(double a, double b)
 #define choose_double(mask, b, a) ((mask) ? (b) : (a))
 #endif
 
+/* Halves as vectors of floats. What is written has no NaN but NAN or -NAN: plain_nans sees to it. */
+#if defined(__AVX2__)
+static ALWAYS_INLINE __m256 plain_nans(__m256 a)
+{
+    __m256 nan = _mm256_or_ps(_mm256_and_ps(a, all_float(-0.0f)), all_float(NAN));
+    return choose_float(unordered_float(a), nan, a);
+}
+
+static ALWAYS_INLINE __m256 read_sum_float16(const pooltk_float16 *p)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
+}
+
+static ALWAYS_INLINE void write_sum_float16(pooltk_float16 *dst, __m256 value)
+{
+    _mm_storeu_si128((__m128i *)dst, _mm256_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT));
+}
+
+static ALWAYS_INLINE __m256 read_sum_bfloat16(const pooltk_bfloat16 *p)
+{
+    const __m256i up = _mm256_setr_epi8(
+        -1, -1, 0, 1, -1, -1, 2, 3, -1, -1, 4, 5, -1, -1, 6, 7,
+        -1, -1, 8, 9, -1, -1, 10, 11, -1, -1, 12, 13, -1, -1, 14, 15);
+    __m256i twice = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p));
+    return _mm256_castsi256_ps(_mm256_shuffle_epi8(twice, up));
+}
+
+static ALWAYS_INLINE void write_sum_bfloat16(pooltk_bfloat16 *dst, __m256 value)
+{
+    const __m256i down = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(2, 3, 6, 7, 10, 11, 14, 15, -1, -1, -1, -1, -1, -1, -1, -1));
+    __m256i bits = _mm256_castps_si256(value);
+    __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    bits = _mm256_add_epi32(_mm256_add_epi32(bits, odd), _mm256_set1_epi32(0x7FFF));
+    bits = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(bits, down), 0x08);
+    _mm_storeu_si128((__m128i *)dst, _mm256_castsi256_si128(bits));
+}
+#elif defined(__SSE2__) || defined(_M_X64) /* as _halves.h does it */
+static ALWAYS_INLINE __m128i choose_bits(__m128i mask, __m128i b, __m128i a)
+{
+    return _mm_or_si128(_mm_and_si128(mask, b), _mm_andnot_si128(mask, a));
+}
+
+static ALWAYS_INLINE __m128 plain_nans(__m128 a)
+{
+    __m128 nan = _mm_or_ps(_mm_and_ps(a, all_float(-0.0f)), all_float(NAN));
+    return choose_float(unordered_float(a), nan, a);
+}
+
+static ALWAYS_INLINE __m128 read_sum_float16(const pooltk_float16 *p)
+{
+    __m128i half = _mm_unpacklo_epi16(_mm_loadl_epi64((const __m128i *)p), _mm_setzero_si128());
+    __m128i magnitude = _mm_and_si128(half, _mm_set1_epi32(0x7FFF));
+    __m128i sign = _mm_slli_epi32(_mm_xor_si128(half, magnitude), 16);
+    __m128i special = _mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x7BFF));
+    __m128 value = _mm_castsi128_ps(_mm_slli_epi32(magnitude, 13));
+    value = _mm_mul_ps(value, all_float(0x1p112f));
+    sign = _mm_or_si128(sign, _mm_and_si128(special, _mm_set1_epi32(0x7F800000)));
+    return _mm_or_ps(value, _mm_castsi128_ps(sign));
+}
+
+static ALWAYS_INLINE void write_sum_float16(pooltk_float16 *dst, __m128 value)
+{
+    __m128i bits = _mm_castps_si128(value), magnitude, normal, subnormal, half;
+    magnitude = _mm_and_si128(bits, _mm_set1_epi32(0x7FFFFFFF));
+    normal = _mm_and_si128(_mm_srli_epi32(magnitude, 13), _mm_set1_epi32(1));
+    normal = _mm_add_epi32(normal, _mm_add_epi32(magnitude, _mm_set1_epi32((int)0xC8000FFFu)));
+    subnormal = _mm_castps_si128(_mm_add_ps(_mm_castsi128_ps(magnitude), all_float(0.5f)));
+    half = choose_bits(_mm_cmplt_epi32(magnitude, _mm_set1_epi32(0x38800000)),
+                       _mm_sub_epi32(subnormal, _mm_set1_epi32(0x3F000000)),
+                       _mm_srli_epi32(normal, 13));
+    half = choose_bits(_mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x477FFFFF)),
+                       _mm_set1_epi32(0x7C00), half);
+    half = choose_bits(_mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x7F800000)),
+                       _mm_set1_epi32(0x7E00), half);
+    half = _mm_or_si128(half, _mm_srai_epi32(_mm_xor_si128(bits, magnitude), 16));
+    _mm_storel_epi64((__m128i *)dst, _mm_packs_epi32(half, half));
+}
+
+static ALWAYS_INLINE __m128 read_sum_bfloat16(const pooltk_bfloat16 *p)
+{
+    __m128i halves = _mm_loadl_epi64((const __m128i *)p);
+    return _mm_castsi128_ps(_mm_unpacklo_epi16(_mm_setzero_si128(), halves));
+}
+
+static ALWAYS_INLINE void write_sum_bfloat16(pooltk_bfloat16 *dst, __m128 value)
+{
+    __m128i bits = _mm_castps_si128(value);
+    __m128i odd = _mm_and_si128(_mm_srli_epi32(bits, 16), _mm_set1_epi32(1));
+    bits = _mm_add_epi32(_mm_add_epi32(bits, odd), _mm_set1_epi32(0x7FFF));
+    bits = _mm_srai_epi32(bits, 16);
+    _mm_storel_epi64((__m128i *)dst, _mm_packs_epi32(bits, bits));
+}
+#else
+#define DEFINE_HALVES(H)                                                          \
+    static ALWAYS_INLINE VECTOR_float read_sum_##H(const pooltk_##H *p)           \
+    {                                                                             \
+        float values[WIDTH_float];                                                \
+        for (int i = 0; i < WIDTH_float; i++)                                     \
+            values[i] = float_of_##H(p[i].bits);                                  \
+        return load_float(values);                                                \
+    }                                                                             \
+    static ALWAYS_INLINE void write_sum_##H(pooltk_##H *dst, VECTOR_float value)  \
+    {                                                                             \
+        float values[WIDTH_float];                                                \
+        store_float(values, value);                                               \
+        for (int i = 0; i < WIDTH_float; i++)                                     \
+            dst[i].bits = H##_of_float(values[i]);                                \
+    }
+DEFINE_HALVES(float16)
+DEFINE_HALVES(bfloat16)
+#define plain_nans(a) (a)
+#endif
+#define scalar_read_sum_float16(half) float_of_float16((half).bits)
+#define scalar_read_sum_bfloat16(half) float_of_bfloat16((half).bits)
+
+#define DEFINE_HALF_ROWS(H)                                                              \
+    static void floats_of_##H##s(const pooltk_##H *src, float *dst, ptrdiff_t n)         \
+    {                                                                                    \
+        ptrdiff_t j = 0;                                                                 \
+        for (; j + WIDTH_float <= n; j += WIDTH_float)                                   \
+            store_float(dst + j, read_sum_##H(src + j));                                 \
+        for (; j < n; j++)                                                               \
+            dst[j] = float_of_##H(src[j].bits);                                          \
+    }                                                                                    \
+    static void H##s_of_floats(const float *src, pooltk_##H *dst, ptrdiff_t n)           \
+    {                                                                                    \
+        ptrdiff_t j = 0;                                                                 \
+        for (; j + WIDTH_float <= n; j += WIDTH_float)                                   \
+            write_sum_##H(dst + j, plain_nans(load_float(src + j)));                     \
+        for (; j < n; j++)                                                               \
+            dst[j].bits = H##_of_float(src[j]);                                          \
+    }
+DEFINE_HALF_ROWS(float16)
+DEFINE_HALF_ROWS(bfloat16)
+
 /* dst[j] = VALUE at j, in vectors; SCALAR for rows shorter than one. */
 #define FOR_ROW(T, VALUE, SCALAR)                                   \
     do {                                                            \
@@ -275,21 +411,21 @@ static inline double scalar_max_double(double a, double b)
 enum { LANES = 16, RUNS = 16 };
 #define VECTORS(T) (LANES / WIDTH_##T)
 #define FOR_VECTORS(T) for (int i = 0, j = 0; i < VECTORS(T); i++, j += WIDTH_##T)
-#define BLOCK_OF(T, k) load_##T(row + (k) * LANES + j)
+#define BLOCK_OF(READ, k) READ(row + (k) * LANES + j)
 
-#define DEFINE_RUNS(OP, T)                                                                        \
+#define DEFINE_RUNS(OP, T, S, KIND, READ)                                                         \
     /* the 8 partial results of a run; up to `end` may be read, `mask` is of its last vector */   \
-    static ALWAYS_INLINE void OP##_lanes_##T(                                                     \
-        const T *row, ptrdiff_t n, const T *end, VECTOR_##T mask, T *dst)                         \
+    static ALWAYS_INLINE void OP##_lanes_##KIND(                                                  \
+        const S *row, ptrdiff_t n, const S *end, VECTOR_##T mask, T *dst)                         \
     {                                                                                             \
         VECTOR_##T lanes[VECTORS(T)], tree[48][VECTORS(T)];                                       \
         ptrdiff_t blocks = n / LANES - 1, rest = n % LANES, fours = 0, depth = 0;                 \
-        const T *last = row + blocks * LANES;                                                     \
-        T padded[2 * LANES];                                                                      \
+        const S *last = row + blocks * LANES;                                                     \
+        S padded[2 * LANES];                                                                      \
         for (; blocks >= 4; blocks -= 4, row += 4 * LANES) {                                      \
             FOR_VECTORS(T)                                                                        \
-                tree[depth][i] = OP##_##T(OP##_##T(BLOCK_OF(T, 0), BLOCK_OF(T, 1)),               \
-                                          OP##_##T(BLOCK_OF(T, 2), BLOCK_OF(T, 3)));              \
+                tree[depth][i] = OP##_##T(OP##_##T(BLOCK_OF(READ, 0), BLOCK_OF(READ, 1)),         \
+                                          OP##_##T(BLOCK_OF(READ, 2), BLOCK_OF(READ, 3)));        \
             for (ptrdiff_t bit = 1; fours & bit; bit *= 2, depth--)                               \
                 FOR_VECTORS(T)                                                                    \
                     tree[depth - 1][i] = OP##_##T(tree[depth - 1][i], tree[depth][i]);            \
@@ -298,20 +434,20 @@ enum { LANES = 16, RUNS = 16 };
         }                                                                                         \
         if (last + 2 * LANES > end) {                                                             \
             memset(padded, 0, sizeof padded);                                                     \
-            last = memcpy(padded, last, (LANES + rest) * sizeof(T));                              \
+            last = memcpy(padded, last, (LANES + rest) * sizeof(S));                              \
         }                                                                                         \
         FOR_VECTORS(T) {                                                                          \
-            lanes[i] = load_##T(last + j);                                                        \
+            lanes[i] = READ(last + j);                                                            \
             if (j < rest) {                                                                       \
-                VECTOR_##T joined = OP##_##T(lanes[i], load_##T(last + LANES + j));               \
+                VECTOR_##T joined = OP##_##T(lanes[i], READ(last + LANES + j));                   \
                 lanes[i] = j + WIDTH_##T <= rest ? joined : choose_##T(mask, joined, lanes[i]);   \
             }                                                                                     \
             if (blocks == 3)                                                                      \
-                lanes[i] = OP##_##T(BLOCK_OF(T, 2), lanes[i]);                                    \
+                lanes[i] = OP##_##T(BLOCK_OF(READ, 2), lanes[i]);                                 \
             if (blocks >= 2)                                                                      \
-                lanes[i] = OP##_##T(OP##_##T(BLOCK_OF(T, 0), BLOCK_OF(T, 1)), lanes[i]);          \
+                lanes[i] = OP##_##T(OP##_##T(BLOCK_OF(READ, 0), BLOCK_OF(READ, 1)), lanes[i]);    \
             else if (blocks == 1)                                                                 \
-                lanes[i] = OP##_##T(BLOCK_OF(T, 0), lanes[i]);                                    \
+                lanes[i] = OP##_##T(BLOCK_OF(READ, 0), lanes[i]);                                 \
         }                                                                                         \
         while (depth > 0) {                                                                       \
             depth--;                                                                              \
@@ -322,9 +458,10 @@ enum { LANES = 16, RUNS = 16 };
             store_##T(dst + i * WIDTH_##T, OP##_##T(lanes[i], lanes[i + VECTORS(T) / 2]));        \
     }                                                                                             \
     /* runs `step` elements apart */                                                              \
-    static void OP##_runs_##T(const T *row, ptrdiff_t step, ptrdiff_t n, T *dst, ptrdiff_t count) \
+    static void OP##_runs_##KIND(                                                                 \
+        const S *row, ptrdiff_t step, ptrdiff_t n, T *dst, ptrdiff_t count)                       \
     {                                                                                             \
-        const T *end = row + (count - 1) * step + n;                                              \
+        const S *end = row + (count - 1) * step + n;                                              \
         T eighths[8 * RUNS], quarters[4 * RUNS], ones[WIDTH_##T];                                 \
         VECTOR_##T mask;                                                                          \
         memset(ones, 0, sizeof ones);                                                             \
@@ -333,7 +470,7 @@ enum { LANES = 16, RUNS = 16 };
         while (count > 0) {                                                                       \
             ptrdiff_t runs = count < RUNS ? count : RUNS;                                         \
             for (ptrdiff_t i = 0; i < runs; i++, row += step)                                     \
-                OP##_lanes_##T(row, n, end, mask, eighths + 8 * i);                               \
+                OP##_lanes_##KIND(row, n, end, mask, eighths + 8 * i);                            \
             OP##_pairs_##T(eighths, quarters, 4 * runs);                                          \
             OP##_pairs_##T(quarters, eighths, 2 * runs);                                          \
             OP##_pairs_##T(eighths, dst, runs);                                                   \
@@ -348,10 +485,12 @@ DEFINE_ROWS(sum, float)
 DEFINE_ROWS(max, double)
 DEFINE_ROWS(sum, double)
 
-DEFINE_RUNS(max, float)
-DEFINE_RUNS(sum, float)
-DEFINE_RUNS(max, double)
-DEFINE_RUNS(sum, double)
+DEFINE_RUNS(max, float, float, float, load_float)
+DEFINE_RUNS(sum, float, float, float, load_float)
+DEFINE_RUNS(max, double, double, double, load_double)
+DEFINE_RUNS(sum, double, double, double, load_double)
+DEFINE_RUNS(sum, float, pooltk_float16, float16, read_sum_float16)
+DEFINE_RUNS(sum, float, pooltk_bfloat16, bfloat16, read_sum_bfloat16)
 
 /* How a result of _small.h leaves: a sum is multiplied by a reciprocal that is exact, or divided. */
 enum { AS_IT_IS, MULTIPLIED, DIVIDED, DIVIDED_EACH };
@@ -406,6 +545,46 @@ static void move_pixels(const char *src, ptrdiff_t stride, ptrdiff_t size, char 
 #define FLOATING
 #define READ_AS_IT_IS
 #include "_small.h"
+
+#define KIND sum_float16
+#define S pooltk_float16
+#define T float
+#define OF_KIND float
+#define FLOATING
+#define SUMS
+#include "_small.h"
+
+#define KIND sum_bfloat16
+#define S pooltk_bfloat16
+#define T float
+#define OF_KIND float
+#define FLOATING
+#define SUMS
+#include "_small.h"
+
+/* Up to 4 rows, merged as they are read. */
+#define DEFINE_HALF_SUMS(H)                                                              \
+    static ALWAYS_INLINE void sum_up_to_4_##H(                                           \
+        const pooltk_##H *const *row, int count, float *dst, ptrdiff_t n)                \
+    {                                                                                    \
+        ptrdiff_t j = 0;                                                                 \
+        for (; j + WIDTH_float <= n; j += WIDTH_float)                                   \
+            store_float(dst + j, merged_4_sum_##H(OP_SUM, count, row, j));               \
+        for (; j < n; j++)                                                               \
+            dst[j] = scalar_merged_4_sum_##H(OP_SUM, count, row, j);                     \
+    }                                                                                    \
+    static void sum_rows_##H(                                                            \
+        const pooltk_##H *const *row, ptrdiff_t count, float *dst, ptrdiff_t n)          \
+    {                                                                                    \
+        switch (count) {                                                                 \
+        case 1: sum_up_to_4_##H(row, 1, dst, n); break;                                  \
+        case 2: sum_up_to_4_##H(row, 2, dst, n); break;                                  \
+        case 3: sum_up_to_4_##H(row, 3, dst, n); break;                                  \
+        default: sum_up_to_4_##H(row, 4, dst, n);                                        \
+        }                                                                                \
+    }
+DEFINE_HALF_SUMS(float16)
+DEFINE_HALF_SUMS(bfloat16)
 
 /* GCC before 12 cannot shuffle vectors so; without them an integer is its own vector. */
 #if defined(__has_builtin)
@@ -595,17 +774,47 @@ static void average_colours(const small_windows *w)
 #define average_colours(w)
 #endif
 
+/* Averages of one element: it itself, but for the NaN that all averages have. */
+#define COPY_ROW(T, IS_NAN, QUIET)                       \
+    do {                                                 \
+        const T *a = (const T *)src;                     \
+        for (ptrdiff_t j = 0; j < w->outputs; j++)       \
+            ((T *)dst)[j] = IS_NAN ? (T)(QUIET) : a[j];  \
+    } while (0)
+
+static void copy_small(kind_t kind, const small_windows *w)
+{
+    const char *src = w->src;
+    char *dst = w->dst;
+    for (ptrdiff_t y = 0; y < w->rows; y++, src += w->src_row, dst += w->dst_row)
+        switch (kind) {
+        case KIND_FLOAT32: COPY_ROW(float, a[j] != a[j], NAN); break;
+        case KIND_FLOAT64: COPY_ROW(double, a[j] != a[j], NAN); break;
+        case KIND_FLOAT16: COPY_ROW(int16_t, (int16_t)(a[j] & 0x7FFF) > 0x7C00, 0x7E00); break;
+        default: COPY_ROW(int16_t, (int16_t)(a[j] & 0x7FFF) > 0x7F80, 0x7FC0);
+        }
+}
+
 static void pool_small(kind_t kind, const small_windows *w)
 {
     if (kind == KIND_UINT8 && w->op == OP_SUM && AVERAGES_COLOURS(w)) {
         average_colours(w);
         return;
     }
+    if (kind <= KIND_BFLOAT16 && w->finish == MULTIPLIED && w->by == 1 && w->before == 0 &&
+        w->taps * w->columns * w->stride == 1 && w->outputs <= w->columns_inside) {
+        copy_small(kind, w);
+        return;
+    }
     switch (kind) {
     case KIND_FLOAT32: pool_small_float(w); break;
     case KIND_FLOAT64: pool_small_double(w); break;
-    case KIND_FLOAT16: pool_small_float16(w); break;
-    case KIND_BFLOAT16: pool_small_bfloat16(w); break;
+    case KIND_FLOAT16:
+        w->op == OP_SUM ? pool_small_sum_float16(w) : pool_small_float16(w);
+        break;
+    case KIND_BFLOAT16:
+        w->op == OP_SUM ? pool_small_sum_bfloat16(w) : pool_small_bfloat16(w);
+        break;
     case KIND_INT8:
         w->op == OP_SUM ? pool_small_sum_int8(w) : pool_small_int8(w);
         break;

@@ -47,6 +47,18 @@ cdef extern from "_rows.h" nogil:
     void sum_runs_double(
         const double* row, Py_ssize_t step, Py_ssize_t n, double* dst, Py_ssize_t count
     )
+    void sum_runs_float16(
+        const float16_t* row, Py_ssize_t step, Py_ssize_t n, float* dst, Py_ssize_t count
+    )
+    void sum_runs_bfloat16(
+        const bfloat16_t* row, Py_ssize_t step, Py_ssize_t n, float* dst, Py_ssize_t count
+    )
+    void sum_rows_float16(const float16_t** rows, Py_ssize_t count, float* dst, Py_ssize_t n)
+    void sum_rows_bfloat16(const bfloat16_t** rows, Py_ssize_t count, float* dst, Py_ssize_t n)
+    void floats_of_float16s(const float16_t* src, float* dst, Py_ssize_t n)
+    void floats_of_bfloat16s(const bfloat16_t* src, float* dst, Py_ssize_t n)
+    void float16s_of_floats(const float* src, float16_t* dst, Py_ssize_t n)
+    void bfloat16s_of_floats(const float* src, bfloat16_t* dst, Py_ssize_t n)
     float scalar_max_float(float a, float b)
     double scalar_max_double(double a, double b)
     void max2_float(const float* a, const float* b, float* dst, Py_ssize_t n)

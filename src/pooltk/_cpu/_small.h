@@ -1,5 +1,6 @@
 /* Windows of few rows and columns, for each KIND that includes this. Its elements are S in arrays
- * and T in scratch. Of FLOATING ones there are maxima and sums, of others sums if they are SUMS.
+ * and T in scratch, whose vectors are those of OF_KIND. There are maxima, or sums if it is one of
+ * SUMS, and of T itself, if it is FLOATING, both.
  *
  * For each row of outputs, the rows of its windows (`tap`: where they lie) are merged into a padded
  * row, and the columns of that one are merged into the row of results, which are divided on the
@@ -9,16 +10,20 @@
 #define JOIN2(a, b) a##b
 #define JOIN(a, b) JOIN2(a, b)
 #define OF_T(name) JOIN(name, KIND)
-#define VECTOR OF_T(VECTOR_)
-#define WIDTH OF_T(WIDTH_)
-#define LOAD(p) OF_T(load_)(p)
 #if !defined(S)
 #define S T
 #endif
+#if !defined(OF_KIND)
+#define OF_KIND KIND
+#endif
+#define OF_V(name) JOIN(name, OF_KIND)
+#define VECTOR OF_V(VECTOR_)
+#define WIDTH OF_V(WIDTH_)
+#define LOAD(p) OF_V(load_)(p)
 #if defined(FLOATING)
 #define IDENTITY(op) (op == OP_SUM ? 0 : (T)-INFINITY)
 #define BY VECTOR
-#define DIVISOR_OF(w) OF_T(all_)((T)w->by)
+#define DIVISOR_OF(w) OF_V(all_)((T)w->by)
 #else
 #define IDENTITY(op) LEAST
 #define BY int
@@ -38,25 +43,25 @@ static ALWAYS_INLINE T OF_T(scalar_read_)(T value)
 
 static ALWAYS_INLINE void OF_T(write_)(T *dst, VECTOR value)
 {
-    OF_T(store_)(dst, value);
+    OF_V(store_)(dst, value);
 }
 #endif
 
 static ALWAYS_INLINE VECTOR OF_T(joined_)(int op, VECTOR a, VECTOR b)
 {
 #if defined(FLOATING)
-    return op == OP_SUM ? OF_T(sum_)(a, b) : OF_T(max_)(a, b);
+    return op == OP_SUM ? OF_V(sum_)(a, b) : OF_V(max_)(a, b);
 #elif defined(SUMS)
     return a + b;
 #else
-    return OF_T(max_)(a, b);
+    return OF_V(max_)(a, b);
 #endif
 }
 
 static ALWAYS_INLINE T OF_T(scalar_joined_)(int op, T a, T b)
 {
 #if defined(FLOATING)
-    return op == OP_SUM ? a + b : OF_T(scalar_max_)(a, b);
+    return op == OP_SUM ? a + b : OF_V(scalar_max_)(a, b);
 #elif defined(SUMS)
     return (T)(a + b);
 #else
@@ -121,12 +126,12 @@ static ALWAYS_INLINE void OF_T(merge_taps_)(
         row[k] = (const S *)(src + w->tap[k]);
     if (n >= WIDTH) {
         for (; j < n - WIDTH; j += WIDTH)
-            OF_T(store_)(dst + j, OF_T(merged_)(op, taps, row, j));
-        OF_T(store_)(dst + n - WIDTH, OF_T(merged_)(op, taps, row, n - WIDTH));
+            OF_V(store_)(dst + j, OF_T(merged_)(op, taps, row, j));
+        OF_V(store_)(dst + n - WIDTH, OF_T(merged_)(op, taps, row, n - WIDTH));
         return;
     }
     if ((const char *)(row[taps - 1] + WIDTH) <= w->src_end) /* what lies behind a short row */
-        OF_T(store_)(dst, OF_T(merged_)(op, taps, row, 0));
+        OF_V(store_)(dst, OF_T(merged_)(op, taps, row, 0));
     else
         for (; j < n; j++)
             dst[j] = OF_T(scalar_merged_)(op, taps, row, j);
@@ -136,7 +141,7 @@ static ALWAYS_INLINE void OF_T(merge_taps_)(
 
 static ALWAYS_INLINE VECTOR OF_T(pairs_)(int op, VECTOR a, VECTOR b)
 {
-    return OF_T(sorted_)(OF_T(joined_)(op, OF_T(even_)(a, b), OF_T(odd_)(a, b)));
+    return OF_V(sorted_)(OF_T(joined_)(op, OF_V(even_)(a, b), OF_V(odd_)(a, b)));
 }
 
 static ALWAYS_INLINE VECTOR OF_T(fours_)(int op, const T *row, ptrdiff_t next)
@@ -163,9 +168,9 @@ static ALWAYS_INLINE VECTOR OF_T(columns_)(
     if (columns == 2)
         return OF_T(pairs_)(op, a, LOAD(row + WIDTH));
     if (columns == 3) {
-        VECTOR b = LOAD(row + WIDTH), ends = OF_T(even_)(LOAD(row + 2), LOAD(row + 2 + WIDTH));
-        a = OF_T(joined_)(op, OF_T(even_)(a, b), OF_T(odd_)(a, b));
-        return OF_T(sorted_)(OF_T(joined_)(op, a, ends));
+        VECTOR b = LOAD(row + WIDTH), ends = OF_V(even_)(LOAD(row + 2), LOAD(row + 2 + WIDTH));
+        a = OF_T(joined_)(op, OF_V(even_)(a, b), OF_V(odd_)(a, b));
+        return OF_V(sorted_)(OF_T(joined_)(op, a, ends));
     }
     return OF_T(pairs_)(op, OF_T(pairs_)(op, a, LOAD(row + WIDTH)),
                         OF_T(pairs_)(op, LOAD(row + 2 * WIDTH), LOAD(row + 3 * WIDTH)));
@@ -178,8 +183,8 @@ static ALWAYS_INLINE VECTOR OF_T(finished_)(int finish, VECTOR value, const T *d
         return value;
     if (finish == DIVIDED_EACH)
         by = LOAD(divisor);
-    value = finish == MULTIPLIED ? OF_T(product_)(value, by) : OF_T(quotient_)(value, by);
-    return OF_T(choose_)(OF_T(unordered_)(value), OF_T(all_)((T)NAN), value);
+    value = finish == MULTIPLIED ? OF_V(product_)(value, by) : OF_V(quotient_)(value, by);
+    return OF_V(choose_)(OF_V(unordered_)(value), OF_V(all_)((T)NAN), value);
 }
 #else
 static ALWAYS_INLINE VECTOR OF_T(finished_)(int finish, VECTOR value, const T *divisor, int by)
@@ -366,21 +371,24 @@ static void OF_T(pool_small_)(const small_windows *w)
 {
     if (w->pad)
         OF_T(pad_rows_)(w);
-#if defined(SUMS)
-    FOR_COLUMNS(OP_SUM, MULTIPLIED)
-#else
+#if !defined(SUMS)
     if (w->op == OP_MAX) {
         FOR_COLUMNS(OP_MAX, AS_IT_IS)
+        return;
     }
 #endif
 #if defined(FLOATING)
-    else if (w->finish == MULTIPLIED) {
-        FOR_COLUMNS(OP_SUM, MULTIPLIED)
-    } else if (w->finish == DIVIDED) {
-        FOR_COLUMNS(OP_SUM, DIVIDED)
-    } else {
+    if (w->finish == DIVIDED_EACH) {
         FOR_COLUMNS(OP_SUM, DIVIDED_EACH)
+        return;
     }
+    if (w->finish == DIVIDED) {
+        FOR_COLUMNS(OP_SUM, DIVIDED)
+        return;
+    }
+#endif
+#if defined(FLOATING) || defined(SUMS)
+    FOR_COLUMNS(OP_SUM, MULTIPLIED)
 #endif
 }
 
@@ -391,6 +399,8 @@ static void OF_T(pool_small_)(const small_windows *w)
 #undef JOIN2
 #undef JOIN
 #undef OF_T
+#undef OF_KIND
+#undef OF_V
 #undef VECTOR
 #undef WIDTH
 #undef LOAD

@@ -73,6 +73,7 @@ cdef struct job_t:
     Py_ssize_t tiles[5]   # 1, and how many tiles the depth, height, width, channels have
     # scratch of a thread, in elements: where each part begins
     Py_ssize_t at_merged, at_even, at_odd, at_result, at_low, at_counts, at_levels, at_loaded
+    Py_ssize_t at_joined
     Py_ssize_t at_wide, at_rows, row_size, rows_size, scratch_size
 
 
@@ -267,6 +268,23 @@ cdef void load_tap(
         )
 
 
+cdef inline bint are_halves(const job_t* job, const acc_t* _) noexcept nogil:
+    """Halves that are summed up as they are read, if one lies behind the other."""
+    return acc_t is float and not job.divide_first and (
+        job.src.kind == FLOAT16 or job.src.kind == BFLOAT16
+    )
+
+
+cdef inline void sum_halves(
+    const job_t* job, const acc_t** rows, Py_ssize_t count, acc_t* dst, Py_ssize_t n
+) noexcept nogil:
+    if acc_t is float:
+        if job.src.kind == FLOAT16:
+            sum_rows_float16(<const float16_t**>rows, count, dst, n)
+        else:
+            sum_rows_bfloat16(<const bfloat16_t**>rows, count, dst, n)
+
+
 cdef void merge_taps(
     const job_t* job, const tile_t* tile, const char* src, const taps_t* taps, acc_t* scratch,
     acc_t* dst, Py_ssize_t columns, Py_ssize_t channels,
@@ -281,7 +299,10 @@ cdef void merge_taps(
     cdef Py_ssize_t n = columns * channels
     cdef Py_ssize_t total = taps.count[0] * taps.count[1] * taps.count[2]
     cdef Py_ssize_t z = 0, y = 0, x = 0, done = 0, count, leaves = 0, trees = 0, bit, run
-    cdef bint whole_runs
+    cdef bint whole_runs, halves = are_halves(job, scratch) and (
+        job.src.stride[3] == job.src.item
+        and (columns == 1 or job.src.stride[2] == channels * job.src.item)
+    )
     if total <= 4 and job.direct_rows and taps.count[1] == total:  # the common small windows
         for count in range(total):
             rows[count] = <const acc_t*>(src + count * taps.stride[1])
@@ -311,7 +332,7 @@ cdef void merge_taps(
                     z += 1
         while not whole_runs and count < 4 and done < total:
             tap = src + z * taps.stride[0] + y * taps.stride[1] + x * taps.stride[2]
-            if job.direct_rows:
+            if job.direct_rows or halves:
                 rows[count] = <const acc_t*>tap
             else:
                 load_tap(
@@ -329,7 +350,9 @@ cdef void merge_taps(
                 if y == taps.count[1]:
                     y = 0
                     z += 1
-        if not whole_runs:
+        if halves:
+            sum_halves(job, rows, count, top, n)
+        elif not whole_runs:
             merge_up_to_4(job.op, rows, count, top, n)
         trees += 1
         bit = 1
@@ -788,11 +811,25 @@ cdef void reduce_windows(
         return
     src = tile.src_offset + address(&job.src, taps.depth, taps.height, 0, tile.c)
     if (
-        channels == 1 and job.direct_rows and taps.count[0] * taps.count[1] == 1
+        channels == 1 and (job.direct_rows or are_halves(job, scratch) and (
+            job.src.stride[2] == job.src.item and axis.kernel_size >= LANES
+        ))
+        and taps.count[0] * taps.count[1] == 1
         and axis.kind == SLIDING and axis.padding == 0 and axis.step == 1
         and (axis.output_size - 1) * axis.stride + axis.kernel_size <= axis.input_size
     ):
         tap = src + tile.x * axis.stride * job.src.stride[2]
+        if acc_t is float:
+            if job.src.kind == FLOAT16:
+                sum_runs_float16(
+                    <const float16_t*>tap, axis.stride, axis.kernel_size, dst, tile.x_end - tile.x
+                )
+                return
+            if job.src.kind == BFLOAT16:
+                sum_runs_bfloat16(
+                    <const bfloat16_t*>tap, axis.stride, axis.kernel_size, dst, tile.x_end - tile.x
+                )
+                return
         reduce_many_runs(
             job.op, <const acc_t*>tap, axis.stride, axis.kernel_size, dst, tile.x_end - tile.x,
             identity,
@@ -1236,6 +1273,7 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
         and results_run_on and job.src.kind == job.dst.kind
         and (
             job.src.kind <= FLOAT64 and job.src.kind == kind_of(_)
+            or job.src.kind <= BFLOAT16 and acc_t is float
             or job.src.item <= 2 and (
                 job.op == MAX or acc_t is int32_t and divisor_is_power_of_two(job)
             )
@@ -1357,13 +1395,13 @@ cdef int pool_tiles(job_t* job, const acc_t* _, int num_threads) except -1:
     cdef Py_ssize_t total, index
     cdef acc_t* scratch
     plan(job, _)
-    if planes_may_join(job, _):
+    if planes_may_join(job):
         return pool_joined(job, _, num_threads)
     if job.small and job.tiles[1] * job.tiles[2] * job.tiles[3] == 1:
         # What is the same for all planes is done once for as many as make a tile.
         job.tile_items = max(1, min(
             TILE // (job.window[1].input_size * job.window[2].input_size),
-            job.items // (4 * num_threads),
+            job.items // 4 // num_threads,
         ))
     total = ceil_div(job.items, job.tile_items)
     total *= job.tiles[1] * job.tiles[2] * job.tiles[3] * job.tiles[4]

@@ -678,8 +678,7 @@ cdef bint winners_may_join(const job_t* job, const vector_t* _) noexcept nogil:
     cdef const axis_t* width = &job.window[2]
     cdef job_t inner = joined_job(job)
     return (
-        job.channels == 1 and job.items >= 4 * PLANES
-        and job.src.kind == kind_of(_) and job.src.stride[2] == job.src.item
+        job.channels == 1 and job.items >= 2 * PLANES and job.src.stride[2] == job.src.item
         and (
             width.input_size <= NARROW_WINNERS or way_of(job, _) == SCANNED
             or way_of(job, _) == DOUBLED and width.kernel_size <= 2 * width.stride
@@ -697,10 +696,10 @@ cdef Py_ssize_t joined_winners_plan(
     inner[0] = joined_job(job)
     while rows > 1 and not block_may_join(job, rows):
         rows = ceil_div(rows, 2)
-    join_array(&inner.src, _, joined_rows(job, rows) // job.window[0].input_size)
+    lay_planes(&inner.src, joined_rows(job, rows) // job.window[0].input_size)
     size = job.window[0].output_size * rows * job.window[2].output_size
     plan_winners(inner, _)
-    job.at_loaded = reserve(inner, elements_of(&inner.src))
+    job.at_loaded = reserve(inner, bytes_of(&inner.src) // <Py_ssize_t>sizeof(vector_t))
     job.at_values = reserve(inner, size * PLANES)
     return rows
 
@@ -723,7 +722,7 @@ cdef void find_in_group(
     cdef Py_ssize_t offset[PLANES]
     inner.src.data = <char*>(scratch + job.at_loaded) - first * inner.src.stride[1]
     place_planes(job, group, 0, offset)
-    join_rows(&job.src, offset, first, end, scratch + job.at_loaded, &inner.src)
+    join_rows(&job.src, offset, first, end, &inner.src)
     tile.item = tile.c = tile.src_offset = 0
     tile.channels = PLANES
     sink.as_indices = True
@@ -749,15 +748,14 @@ cdef int find_joined(job_t* job, const vector_t* _, int num_threads) except -1:
     cdef Py_ssize_t rows = joined_winners_plan(job, &inner, _), blocks, total, index
     cdef vector_t* scratch
     blocks = ceil_div(job.window[1].output_size, rows)
-    # results of a plane at a time, on the way to where they belong
-    join_array(&inner.dst, _, rows)
+    lay_planes(&inner.dst, rows)
+    lay_planes(&inner.indices, rows)
     job.at_indices = reserve(
-        &inner, elements_of(&inner.dst) * 8 // <Py_ssize_t>sizeof(vector_t)
+        &inner, bytes_of(&inner.indices) // <Py_ssize_t>sizeof(vector_t)
     )
-    job.at_result = reserve(&inner, rows * job.window[2].output_size * PLANES)
-    job.at_tables = reserve(
-        &inner, job.window[2].output_size * 8 // <Py_ssize_t>sizeof(vector_t)
-    )
+    job.at_result = job.at_values
+    if job.dst.kind != kind_of(_):
+        job.at_result = reserve(&inner, bytes_of(&inner.dst) // <Py_ssize_t>sizeof(vector_t))
     total = ceil_div(job.items, PLANES) * blocks
     num_threads = <int>min(num_threads, total)
     scratch = <vector_t*>allocate(num_threads * inner.scratch_size * sizeof(vector_t))
@@ -776,28 +774,23 @@ cdef int find_joined(job_t* job, const vector_t* _, int num_threads) except -1:
 
 
 cdef void store_group(
-    const job_t* job, const job_t* inner, Py_ssize_t group, Py_ssize_t y, Py_ssize_t rows,
+    const job_t* job, const job_t* plan, Py_ssize_t group, Py_ssize_t y, Py_ssize_t rows,
     vector_t* scratch,
 ) noexcept nogil:
     """Rows y to y + rows of one group's winners."""
-    cdef Py_ssize_t outputs = job.window[2].output_size, z, p, row
-    cdef Py_ssize_t y_end = min(y + rows, job.window[1].output_size)
+    cdef array_t values = plan.dst, indices = plan.indices
+    cdef Py_ssize_t outputs = values.size[2], y_end = min(y + rows, values.size[1]), z, row
     cdef Py_ssize_t offset[PLANES]
-    cdef int64_t* indices = <int64_t*>(scratch + job.at_indices)
-    cdef int64_t* of_plane = <int64_t*>(scratch + job.at_tables)
-    find_in_group(job, inner, group, y, rows, scratch, indices, rows)
+    cdef const vector_t* found
+    find_in_group(job, plan, group, y, rows, scratch, <int64_t*>(scratch + job.at_indices), rows)
+    values.data = <char*>(scratch + job.at_result) - y * values.stride[1]
+    indices.data = <char*>(scratch + job.at_indices) - y * indices.stride[1]
+    if values.kind != kind_of(scratch):
+        for z in range(values.size[0]):
+            for row in range(y, y_end):
+                found = scratch + job.at_values + (z * rows + row - y) * outputs * PLANES
+                store_columns(&values, found, address(&values, z, row, 0, 0), outputs, PLANES)
     place_planes(job, group, 1, offset)
-    part_rows(
-        &job.dst, offset, y, y_end, scratch + job.at_values, &inner.dst, scratch + job.at_result
-    )
+    part_rows(&job.dst, offset, y, y_end, &values)
     place_planes(job, group, 2, offset)
-    for z in range(job.window[0].output_size):
-        for p in range(PLANES):
-            for row in range(y_end - y):
-                every(
-                    indices + (z * rows + row) * outputs * PLANES + p, of_plane, outputs, PLANES, 1
-                )
-                store_columns(
-                    &job.indices, of_plane, offset[p] + address(&job.indices, z, y + row, 0, 0),
-                    outputs, 1,
-                )
+    part_rows(&job.indices, offset, y, y_end, &indices)
