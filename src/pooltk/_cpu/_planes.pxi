@@ -11,7 +11,8 @@ cdef extern from "_planes.h" nogil:
 
 
 cdef enum:
-    JOINED = 32768  # elements of the input that are side by side at once
+    JOINED = 32768  # elements that are side by side at once,
+    MOST_JOINED = 65536  # if there are no less to a row of outputs
     NARROW = 20     # rows of so few columns are
 
 
@@ -24,7 +25,7 @@ cdef bint planes_may_join(const job_t* job) noexcept nogil:
         and (not job.divide_first or width.kind == ADAPTIVE)
         and not job.whole_windows
         and (width.kind == ADAPTIVE or width.input_size <= NARROW)
-        and block_may_join(job, 1)
+        and joined_elements(job, 1) <= MOST_JOINED // PLANES
     )
 
 
@@ -34,12 +35,20 @@ cdef inline Py_ssize_t joined_rows(const job_t* job, Py_ssize_t outputs) noexcep
     return min(rows, job.window[1].input_size) * job.window[0].input_size
 
 
-cdef inline bint block_may_join(const job_t* job, Py_ssize_t outputs) noexcept nogil:
-    """Whether there is room for what so many rows of outputs read, and for them."""
+cdef inline Py_ssize_t joined_elements(const job_t* job, Py_ssize_t outputs) noexcept nogil:
+    """Of a plane: what so many rows of outputs read, or they, whichever is more."""
     return max(
         joined_rows(job, outputs) * job.window[2].input_size,
         outputs * job.window[0].output_size * job.window[2].output_size,
-    ) <= JOINED // PLANES
+    )
+
+
+cdef inline Py_ssize_t rows_to_join(const job_t* job) noexcept nogil:
+    """Rows of outputs, at all depths, whose planes are side by side at once."""
+    cdef Py_ssize_t rows = job.window[1].output_size
+    while rows > 1 and joined_elements(job, rows) > JOINED // PLANES:
+        rows = ceil_div(rows, 2)
+    return rows
 
 
 cdef job_t joined_job(const job_t* job) noexcept nogil:
@@ -79,11 +88,8 @@ cdef inline Py_ssize_t bytes_of(const array_t* array) noexcept nogil:
 cdef int pool_joined(job_t* job, const acc_t* _, int num_threads) except -1:
     """As pool_tiles, PLANES at a time."""
     cdef job_t inner = joined_job(job)
-    cdef Py_ssize_t rows = job.window[1].output_size, blocks, total, index, size
+    cdef Py_ssize_t rows = rows_to_join(job), blocks, total, index, size
     cdef char* scratch
-    # Blocks of rows, where a plane is too large; all depths of them.
-    while rows > 1 and not block_may_join(job, rows):
-        rows = ceil_div(rows, 2)
     blocks = ceil_div(job.window[1].output_size, rows)
     if job.divide_first:  # as soon as planes are joined
         inner.divide_first = False

@@ -757,8 +757,11 @@ cdef void pool_row_by_bins(
         else:
             reduce_taps(job.op, tap, axis.step * channels, count, channels, dst)
         t = min(tile.x_end, end_of_run(&axis, x))
-        for c in range(channels, (t - x) * channels):
-            dst[c] = dst[c - channels]
+        if channels == 1:
+            fill(dst + 1, dst[0], t - x - 1)
+        else:
+            for c in range(channels, (t - x) * channels):
+                dst[c] = dst[c - channels]
         dst += (t - x) * channels
         x = t
 

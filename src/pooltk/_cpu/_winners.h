@@ -11,8 +11,8 @@ typedef struct {
     ptrdiff_t outputs;
     const ptrdiff_t *first, *count;  /* of each output: the first column of its window, how many */
     ptrdiff_t step;                  /* columns from one to the next */
-    int columns, stride;             /* of one channel's windows `inner` to `outer`, which are whole */
-    ptrdiff_t inner, outer;
+    int columns, stride;             /* of one channel's windows `inner` to `outer`, which are whole: */
+    ptrdiff_t inner, outer;          /* of those between, `first` and `count` do not tell */
 } winners_row;
 
 /* A tap wins over an earlier one if it is greater, or the first NaN. */

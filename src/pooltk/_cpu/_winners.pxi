@@ -12,18 +12,10 @@ cdef extern from "_winners.h" nogil:
         int columns, stride
         Py_ssize_t inner, outer
     void winners_of_row_float(
-        const winners_row* windows, const float* row, int32_t place, float identity,
-        float* values, int32_t* places,
-    )
-    void winners_of_row_double(
-        const winners_row* windows, const double* row, int64_t place, double identity,
-        double* values, int64_t* places,
-    )
-    void winners_of_pixels_float(
         const winners_row* windows, int rows, const float** row, const int32_t* row_place,
         float identity, float* values, int32_t* places, int64_t* indices,
     )
-    void winners_of_pixels_double(
+    void winners_of_row_double(
         const winners_row* windows, int rows, const double** row, const int64_t* row_place,
         double identity, double* values, int64_t* places, int64_t* indices,
     )
@@ -54,7 +46,7 @@ ctypedef fused place_t:
 
 cdef enum:
     MOST_CHANNELS = 256
-    LONG_KERNEL = 64   # a row's winner is sought in vectors
+    LONG_KERNEL = 48   # a row's winner is sought in vectors
     SMALL_KERNEL = 5   # windows of more columns, overlapping, are built by doubling
     WINNERS = 16384    # outputs whose winners are found at once
     NARROW_WINNERS = 32     # rows of so few columns lie side by side with other planes'
@@ -139,7 +131,7 @@ cdef void find_in_rows(
         first_y = first_tap(height, y)
         left = taps_z * taps_y
         rows = 0
-        if tile.channels > 1 and job.direct_rows and job.few_taps and left:
+        if job.few_taps and left:
             find_in_windows(job, tile, &w, y, scratch, values, places, sink.as_indices)
             values += sink.values_row
             places += sink.places_row * place_size
@@ -175,47 +167,63 @@ cdef void find_in_rows(
         places += sink.places_row * place_size
 
 
+cdef inline void winners_of_row(
+    const winners_row* w, int rows, const vector_t** taps, const Py_ssize_t* row_place,
+    vector_t identity, vector_t* values, void* places, bint as_indices,
+) noexcept nogil:
+    """A row of outputs, of taps in these rows, whose first columns are at these places."""
+    cdef int64_t* indices = <int64_t*>places if as_indices else NULL
+    cdef int32_t short_places[MOST_ROWS]
+    cdef int64_t long_places[MOST_ROWS]
+    cdef int k
+    if vector_t is float:
+        for k in range(rows):
+            short_places[k] = <int32_t>row_place[k]
+        winners_of_row_float(
+            w, rows, taps, short_places, identity, values, <int32_t*>places, indices
+        )
+    else:
+        for k in range(rows):
+            long_places[k] = row_place[k]
+        winners_of_row_double(
+            w, rows, taps, long_places, identity, values, <int64_t*>places, indices
+        )
+
+
 cdef void find_in_windows(
     const job_t* job, const tile_t* tile, const winners_row* w, Py_ssize_t y, vector_t* scratch,
     vector_t* values, void* places, bint as_indices,
 ) noexcept nogil:
-    """A row of outputs, pixels of many channels: all taps of few at once."""
+    """A row of outputs: all taps of few at once."""
     cdef const axis_t* height = &job.window[1]
-    cdef vector_t identity = identity_of(job, scratch)
     cdef Py_ssize_t taps_z = tap_count(&job.window[0], tile.z), taps_y = tap_count(height, y)
-    cdef Py_ssize_t z, t, depth, row, place
+    cdef Py_ssize_t z, t, depth, row
     cdef const vector_t* taps[MOST_ROWS]
-    cdef int32_t short_places[MOST_ROWS]
-    cdef int64_t long_places[MOST_ROWS]
+    cdef Py_ssize_t row_place[MOST_ROWS]
+    cdef int rows = 0
     for z in range(taps_z):
         for t in range(taps_y):
             depth = first_tap(&job.window[0], tile.z) + z * job.window[0].step
             row = first_tap(height, y) + t
-            place = (depth * height.input_size + row) * job.window[2].input_size + tile.column
-            taps[z * taps_y + t] = NULL
+            row_place[rows] = (
+                (depth * height.input_size + row) * job.window[2].input_size + tile.column
+            )
+            taps[rows] = NULL
             if tile.columns:
-                taps[z * taps_y + t] = <const vector_t*>(
+                taps[rows] = <const vector_t*>(
                     tile.src_offset + address(&job.src, depth, row, tile.column, tile.c)
                 )
-            short_places[z * taps_y + t] = <int32_t>place
-            long_places[z * taps_y + t] = place
-    if vector_t is float:
-        winners_of_pixels_float(
-            w, <int>(taps_z * taps_y), taps, short_places, identity, values, <int32_t*>places,
-            <int64_t*>places if as_indices else NULL,
-        )
-    else:
-        winners_of_pixels_double(
-            w, <int>(taps_z * taps_y), taps, long_places, identity, values, <int64_t*>places,
-            <int64_t*>places if as_indices else NULL,
-        )
+            rows += 1
+    winners_of_row(
+        w, rows, taps, row_place, identity_of(job, scratch), values, places, as_indices
+    )
 
 
 cdef void describe_row(
     const job_t* job, const tile_t* tile, winners_row* w, Py_ssize_t* tables
 ) noexcept nogil:
     cdef const axis_t* width = &job.window[2]
-    cdef Py_ssize_t outputs = tile.x_end - tile.x, x
+    cdef Py_ssize_t outputs = tile.x_end - tile.x, x = 0
     w.channels = tile.channels
     w.pixel = tile.channels
     if job.direct_rows and tile.channels > 1:
@@ -224,9 +232,6 @@ cdef void describe_row(
     w.step = width.step
     w.first = tables
     w.count = tables + outputs
-    for x in range(outputs):
-        tables[x] = first_tap(width, tile.x + x) - tile.column
-        tables[outputs + x] = tap_count(width, tile.x + x)
     w.columns = <int>width.kernel_size
     w.stride = <int>width.stride
     w.inner = w.outer = -1  # none of them
@@ -236,6 +241,12 @@ cdef void describe_row(
             width.input_size - width.kernel_size + width.padding, width.stride
         ) + 1 - tile.x
         w.outer = max(w.inner, min(w.outer, outputs))
+    while x < outputs:
+        tables[x] = first_tap(width, tile.x + x) - tile.column
+        tables[outputs + x] = tap_count(width, tile.x + x)
+        x += 1
+        if w.inner < x < w.outer and w.outer - w.inner >= LANES:
+            x = w.outer
 
 
 cdef void find_in_row(
@@ -264,10 +275,7 @@ cdef void find_in_row(
                 &job.src, WHOLE, src, tile.columns, tile.channels, scratch + job.at_loaded
             )
             taps = scratch + job.at_loaded
-    if vector_t is float:
-        winners_of_row_float(w, taps, <int32_t>place, identity, values, <int32_t*>places)
-    else:
-        winners_of_row_double(w, taps, place, identity, values, <int64_t*>places)
+    winners_of_row(w, 1, &taps, &place, identity, values, places, False)
 
 
 # By doubling ----------------------------------------------------------------------------------
@@ -556,11 +564,11 @@ cdef void plan_winners(
         and job.src.stride[2] % job.src.item == 0
     )
     job.tile_x = min(width.output_size, max(1, TILE // job.tile_c))
-    job.few_taps = (  # in one or few rows of windows each
-        job.window[0].kernel_size * height.kernel_size <= MOST_ROWS
-        and job.window[0].kernel_size * height.kernel_size * width.kernel_size <= 9
-        or height.kernel_size <= height.stride and job.window[0].kernel_size == 1
-        and height.kernel_size <= MOST_ROWS
+    total = job.window[0].kernel_size * height.kernel_size
+    job.few_taps = (  # in rows that few rows of windows share
+        job.direct_rows and total <= MOST_ROWS
+        and (total * width.kernel_size <= 9 or total <= height.stride)
+        and (job.channels > 1 or total == 1 or width.kind == SLIDING and width.stride == 2)
     )
     job.slots = 4 if height.kernel_size <= 4 else MOST_SLOTS
     if job.way == DOUBLED:
@@ -683,7 +691,7 @@ cdef bint winners_may_join(const job_t* job, const vector_t* _) noexcept nogil:
             width.input_size <= NARROW_WINNERS or way_of(job, _) == SCANNED
             or way_of(job, _) == DOUBLED and width.kernel_size <= 2 * width.stride
         )
-        and block_may_join(job, 1)
+        and joined_elements(job, 1) <= MOST_JOINED // PLANES
         and way_of(&inner, _) == IN_ROWS
     )
 
@@ -692,10 +700,8 @@ cdef Py_ssize_t joined_winners_plan(
     job_t* job, job_t* inner, const vector_t* _
 ) noexcept nogil:
     """Plan the winners of PLANES planes; returns how many rows of outputs are found at once."""
-    cdef Py_ssize_t rows = job.window[1].output_size, size
+    cdef Py_ssize_t rows = rows_to_join(job), size
     inner[0] = joined_job(job)
-    while rows > 1 and not block_may_join(job, rows):
-        rows = ceil_div(rows, 2)
     lay_planes(&inner.src, joined_rows(job, rows) // job.window[0].input_size)
     size = job.window[0].output_size * rows * job.window[2].output_size
     plan_winners(inner, _)

@@ -53,41 +53,53 @@ static void OF(winner_of_run)(const T *row, P place, ptrdiff_t n, T *value, P *w
     *winner = place + (P)j;
 }
 
-/* One channel: n windows inside a row; the first begins at its first column, which has this place. */
-static ALWAYS_INLINE void OF(winners_inside)(
-    int columns, int stride, const T *row, P place, T *values, P *places, ptrdiff_t n)
+/* One channel: a vector of windows' columns of one row, in the order of `even`; each place is that
+ * in the first window. */
+static ALWAYS_INLINE OF(winners_t) OF(winners_in_row)(
+    int columns, int stride, const T *at, P place)
 {
-    PLACES ascending = OF(ascending_keys)(stride);
-    for (ptrdiff_t j = 0;; j += WIDTH) {
-        OF(winners_t) winners;
-        const T *at;
-        P first;
+    OF(winners_t) winners = {OF(load)(at), OF(all_keys)(place)};
+    if (stride == 1) {
+        for (int column = 1; column < columns; column++)
+            winners = OF(challenged)(winners, OF(load)(at + column),
+                                     OF(all_keys)(place + (P)column));
+        return winners;
+    }
+    VECTOR behind = OF(load)(at + WIDTH), odd = OF(odd)(winners.value, behind);
+    winners.value = OF(even)(winners.value, behind);
+    winners = OF(challenged)(winners, odd, OF(all_keys)(place + 1));
+    if (columns == 3) /* not `even` from column 2 on, which would read a column too many */
+        winners = OF(challenged)(winners, OF(odd)(OF(load)(at + 1), OF(load)(at + 1 + WIDTH)),
+                                 OF(all_keys)(place + 2));
+    return winners;
+}
+
+/* One channel: n windows inside these rows; the first begins at column `first`. Places go to
+ * `indices`, if there are, else to `places`. */
+static ALWAYS_INLINE void OF(winners_inside)(
+    int columns, int stride, int rows, const T *const *row, const P *row_place, ptrdiff_t first,
+    T *values, P *places, int64_t *indices, ptrdiff_t n)
+{
+    for (ptrdiff_t j = 0; j < n; j += WIDTH) {
+        OF(winners_t) winners, more;
+        ptrdiff_t column;
         j = j > n - WIDTH ? n - WIDTH : j;
-        at = row + stride * j;
-        first = place + (P)(stride * j);
-        if (stride == 1) {
-            winners.value = OF(load)(at);
-            winners.place = OF(plus_keys)(ascending, OF(all_keys)(first));
-            for (int column = 1; column < columns; column++)
-                winners = OF(challenged)(winners, OF(load)(at + column),
-                                         OF(plus_keys)(ascending, OF(all_keys)(first + column)));
-        } else { /* places from the first column of each window, in the order of `even` and `odd` */
-            VECTOR a = OF(load)(at), b = OF(load)(at + WIDTH);
-            winners.value = OF(even)(a, b);
-            winners.place = OF(all_keys)(first);
-            winners = OF(challenged)(winners, OF(odd)(a, b), OF(all_keys)(first + 1));
-            if (columns == 3)
-                /* not `even` from column 2 on, which would read a column too many */
-                winners = OF(challenged)(
-                    winners, OF(odd)(OF(load)(at + 1), OF(load)(at + 1 + WIDTH)),
-                    OF(all_keys)(first + 2));
-            winners.value = OF(sorted)(winners.value);
-            winners.place = OF(plus_keys)(OF(sorted_keys)(winners.place), ascending);
+        column = first + stride * j;
+        winners = OF(winners_in_row)(columns, stride, row[0] + column, row_place[0] + (P)column);
+        for (int k = 1; k < rows; k++) {
+            more = OF(winners_in_row)(columns, stride, row[k] + column, row_place[k] + (P)column);
+            winners = OF(challenged)(winners, more.value, more.place);
         }
+        if (stride == 2) {
+            winners.value = OF(sorted)(winners.value);
+            winners.place = OF(sorted_keys)(winners.place);
+        }
+        winners.place = OF(plus_keys)(winners.place, OF(ascending_keys)(stride));
         OF(store)(values + j, winners.value);
-        OF(store_keys)(places + j, winners.place);
-        if (j == n - WIDTH)
-            return;
+        if (indices)
+            OF(store_indices)(indices + j, winners.place);
+        else
+            OF(store_keys)(places + j, winners.place);
     }
 }
 
@@ -156,39 +168,60 @@ static void OF(winners_of_pixels)(
     }
 }
 
-/* For each output the winner of its window's columns in one row, whose first has this place. */
-static void OF(winners_of_row)(
-    const winners_row *w, const T *row, P place, T identity, T *values, P *places)
+/* One channel of a row of outputs: the winners of their windows in these rows. Places go to
+ * `indices`, if there are, else to `places`. */
+static void OF(winners_of_windows)(
+    const winners_row *w, int rows, const T *const *row, const P *row_place, T identity,
+    T *values, P *places, int64_t *indices)
 {
     ptrdiff_t n = w->outer - w->inner;
-    if (w->channels > 1) {
-        OF(winners_of_pixels)(w, 1, &row, &place, identity, values, places, NULL);
-        return;
-    }
     for (ptrdiff_t x = 0; x < w->outputs; x++) {
-        ptrdiff_t first = w->first[x], count = w->count[x];
-        if (count <= 0) { /* dilation may leave no tap inside */
-            values[x] = identity;
-            places[x] = -1;
-        } else if (x == w->inner && n >= WIDTH) {
-            const T *at = row + first;
-            P from = place + (P)first;
+        if (x == w->inner && n >= WIDTH) {
+            ptrdiff_t at = w->first[x];
+            int64_t *to = indices ? indices + x : NULL;
             if (w->stride == 2 && w->columns == 2)
-                OF(winners_inside)(2, 2, at, from, values + x, places + x, n);
+                OF(winners_inside)(2, 2, rows, row, row_place, at, values + x, places + x, to, n);
             else if (w->stride == 2)
-                OF(winners_inside)(3, 2, at, from, values + x, places + x, n);
+                OF(winners_inside)(3, 2, rows, row, row_place, at, values + x, places + x, to, n);
             else if (w->columns == 3)
-                OF(winners_inside)(3, 1, at, from, values + x, places + x, n);
+                OF(winners_inside)(3, 1, rows, row, row_place, at, values + x, places + x, to, n);
             else
-                OF(winners_inside)(w->columns, 1, at, from, values + x, places + x, n);
+                OF(winners_inside)(w->columns, 1, rows, row, row_place, at, values + x, places + x,
+                                   to, n);
             x = w->outer - 1;
-        } else if (count >= LONG_RUN && w->step == 1) {
-            OF(winner_of_run)(row + first, place + (P)first, count, values + x, places + x);
-        } else {
-            OF(winner_of_columns)(row + first, place + (P)first, count, w->step,
-                                  values + x, places + x);
+            continue;
         }
+        ptrdiff_t first = w->first[x], count = w->count[x];
+        T value = identity;
+        P place = -1; /* dilation may leave no tap inside */
+        for (int k = 0; k < rows && count > 0; k++) {
+            T more;
+            P from = row_place[k] + (P)first;
+            if (count >= LONG_RUN && w->step == 1)
+                OF(winner_of_run)(row[k] + first, from, count, &more, &from);
+            else
+                OF(winner_of_columns)(row[k] + first, from, count, w->step, &more, &from);
+            if (place < 0 || tap_wins(more, value)) {
+                value = more;
+                place = from;
+            }
+        }
+        values[x] = value;
+        if (indices)
+            indices[x] = place;
+        else
+            places[x] = place;
     }
+}
+
+static void OF(winners_of_row)(
+    const winners_row *w, int rows, const T *const *row, const P *row_place, T identity,
+    T *values, P *places, int64_t *indices)
+{
+    if (w->channels > 1)
+        OF(winners_of_pixels)(w, rows, row, row_place, identity, values, places, indices);
+    else
+        OF(winners_of_windows)(w, rows, row, row_place, identity, values, places, indices);
 }
 
 /* Of n outputs the winner of their windows' rows, each of which has its winners. Places go to
