@@ -301,6 +301,12 @@ def _directed():
             stride=stride, dilation=dilation, padding=1,
         )  # fmt: skip
 
+    # Windows that lie side by side, and what is left over.
+    yield Case("windows side by side", (3, 29, 47), 2, kernel_size=(2, 3))
+    yield Case("windows side by side, pairs", (5, 12, 39), 2, kernel_size=2)
+    yield Case("windows side by side, volumes", (2, 5, 7, 90), 3, kernel_size=(2, 3, 5))
+    yield Case("windows side by side, pixels", (9, 14, 5), 2, kernel_size=2, channels_last=True)
+
     # Many small planes.
     yield Case("planes side by side", (70, 9, 13), 2, kernel_size=3, stride=2, padding=1)
     yield Case("planes side by side, wide", (64, 11, 7), 2, kernel_size=(9, 5), stride=1)

@@ -13,6 +13,7 @@ How it works
     _rows.pxi      merging and reducing rows, and what _small.h has to be told
     _tiles.pxi     max_pool and sum_pool: pool_tile <- merge_window_rows <- merge_taps
                                                     <- pool_row, reduce_window
+    _repeat.pxi    the backward of averages whose windows lie side by side: repeat_rows
     _planes.pxi    small planes, many at a time: pool_joined <- pool_planes
     _winners.pxi   max_pool_indices: find_winners <- find_in_rows, find_by_doubling
     _gradients.pxi  max_pool_backward: gather_block or scatter_block, by find_winners
@@ -52,6 +53,7 @@ include "_windows.pxi"
 include "_elements.pxi"
 include "_rows.pxi"
 include "_tiles.pxi"
+include "_repeat.pxi"
 include "_planes.pxi"
 include "_winners.pxi"
 include "_gradients.pxi"

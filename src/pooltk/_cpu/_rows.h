@@ -106,6 +106,8 @@ static inline double scalar_max_double(double a, double b)
 #define even_float(a, b) _mm256_shuffle_ps(a, b, 0x88)
 #define odd_float(a, b) _mm256_shuffle_ps(a, b, 0xDD)
 #define sorted_float(a) _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(a), 0xD8))
+#define low_halves_float _mm256_unpacklo_ps
+#define high_halves_float _mm256_unpackhi_ps
 #define all_float(a) _mm256_set1_ps(a)
 #define product_float(a, b) _mm256_mul_ps(a, b)
 #define quotient_float(a, b) _mm256_div_ps(a, b)
@@ -120,6 +122,8 @@ static inline double scalar_max_double(double a, double b)
 #define even_double(a, b) _mm256_unpacklo_pd(a, b)
 #define odd_double(a, b) _mm256_unpackhi_pd(a, b)
 #define sorted_double(a) _mm256_permute4x64_pd(a, 0xD8)
+#define low_halves_double _mm256_unpacklo_pd
+#define high_halves_double _mm256_unpackhi_pd
 #define all_double(a) _mm256_set1_pd(a)
 #define product_double(a, b) _mm256_mul_pd(a, b)
 #define quotient_double(a, b) _mm256_div_pd(a, b)
@@ -135,6 +139,8 @@ static inline double scalar_max_double(double a, double b)
 #define even_float(a, b) _mm_shuffle_ps(a, b, 0x88)
 #define odd_float(a, b) _mm_shuffle_ps(a, b, 0xDD)
 #define sorted_float(a) (a)
+#define low_halves_float _mm_unpacklo_ps
+#define high_halves_float _mm_unpackhi_ps
 #define all_float(a) _mm_set1_ps(a)
 #define product_float(a, b) _mm_mul_ps(a, b)
 #define quotient_float(a, b) _mm_div_ps(a, b)
@@ -149,6 +155,8 @@ static inline double scalar_max_double(double a, double b)
 #define even_double(a, b) _mm_unpacklo_pd(a, b)
 #define odd_double(a, b) _mm_unpackhi_pd(a, b)
 #define sorted_double(a) (a)
+#define low_halves_double _mm_unpacklo_pd
+#define high_halves_double _mm_unpackhi_pd
 #define all_double(a) _mm_set1_pd(a)
 #define product_double(a, b) _mm_mul_pd(a, b)
 #define quotient_double(a, b) _mm_div_pd(a, b)
@@ -165,6 +173,8 @@ static inline double scalar_max_double(double a, double b)
 #define even_float(a, b) vuzp1q_f32(a, b)
 #define odd_float(a, b) vuzp2q_f32(a, b)
 #define sorted_float(a) (a)
+#define low_halves_float vzip1q_f32
+#define high_halves_float vzip2q_f32
 #define all_float(a) vdupq_n_f32(a)
 #define product_float(a, b) vmulq_f32(a, b)
 #define quotient_float(a, b) vdivq_f32(a, b)
@@ -179,13 +189,15 @@ static inline double scalar_max_double(double a, double b)
 #define even_double(a, b) vuzp1q_f64(a, b)
 #define odd_double(a, b) vuzp2q_f64(a, b)
 #define sorted_double(a) (a)
+#define low_halves_double vzip1q_f64
+#define high_halves_double vzip2q_f64
 #define all_double(a) vdupq_n_f64(a)
 #define product_double(a, b) vmulq_f64(a, b)
 #define quotient_double(a, b) vdivq_f64(a, b)
 #define unordered_double(a) \
     vreinterpretq_f64_u32(vmvnq_u32(vreinterpretq_u32_u64(vceqq_f64(a, a))))
 #define choose_double(mask, b, a) vbslq_f64(vreinterpretq_u64_f64(mask), b, a)
-#else /* vectors of one element; even_ and odd_ take the first and the second of a pair */
+#else /* vectors of one element; of a pair, the even one is the low half, the odd one the high one */
 #define VECTOR_float float
 #define WIDTH_float 1
 #define load_float(p) (*(p))
@@ -195,6 +207,8 @@ static inline double scalar_max_double(double a, double b)
 #define even_float(a, b) (a)
 #define odd_float(a, b) (b)
 #define sorted_float(a) (a)
+#define low_halves_float(even, odd) (even)
+#define high_halves_float(even, odd) (odd)
 #define VECTOR_double double
 #define WIDTH_double 1
 #define load_double(p) (*(p))
@@ -204,6 +218,8 @@ static inline double scalar_max_double(double a, double b)
 #define even_double(a, b) (a)
 #define odd_double(a, b) (b)
 #define sorted_double(a) (a)
+#define low_halves_double(even, odd) (even)
+#define high_halves_double(even, odd) (odd)
 #define all_float(a) (a)
 #define product_float(a, b) ((a) * (b))
 #define quotient_float(a, b) ((a) / (b))
@@ -412,6 +428,36 @@ enum { LANES = 16, RUNS = 16 };
 #define VECTORS(T) (LANES / WIDTH_##T)
 #define FOR_VECTORS(T) for (int i = 0, j = 0; i < VECTORS(T); i++, j += WIDTH_##T)
 #define BLOCK_OF(READ, k) READ(row + (k) * LANES + j)
+
+/* Each of n elements twice; and so many times, where what a vector writes too much is written over
+ * by the next one. */
+#define DEFINE_SPREAD(T)                                                                    \
+    static void spread_pairs_##T(const T *src, T *dst, ptrdiff_t n)                         \
+    {                                                                                       \
+        ptrdiff_t j = 0;                                                                    \
+        for (; n >= WIDTH_##T && j < n; j += WIDTH_##T) {                                   \
+            VECTOR_##T a;                                                                   \
+            j = j > n - WIDTH_##T ? n - WIDTH_##T : j;                                      \
+            a = sorted_##T(load_##T(src + j));                                              \
+            store_##T(dst + 2 * j, low_halves_##T(a, a));                                   \
+            store_##T(dst + 2 * j + WIDTH_##T, high_halves_##T(a, a));                      \
+        }                                                                                   \
+        for (; j < n; j++)                                                                  \
+            dst[2 * j] = dst[2 * j + 1] = src[j];                                           \
+    }                                                                                       \
+    static void spread_##T(const T *src, T *dst, ptrdiff_t n, ptrdiff_t times)              \
+    {                                                                                       \
+        T *end = dst + n * times;                                                           \
+        for (ptrdiff_t j = 0; j < n; j++, dst += times) {                                   \
+            ptrdiff_t t = 0;                                                                \
+            for (; t < times && end - dst >= t + WIDTH_##T; t += WIDTH_##T)                 \
+                store_##T(dst + t, all_##T(src[j]));                                        \
+            for (; t < times; t++)                                                          \
+                dst[t] = src[j];                                                            \
+        }                                                                                   \
+    }
+DEFINE_SPREAD(float)
+DEFINE_SPREAD(double)
 
 #define DEFINE_RUNS(OP, T, S, KIND, READ)                                                         \
     /* the 8 partial results of a run; up to `end` may be read, `mask` is of its last vector */   \

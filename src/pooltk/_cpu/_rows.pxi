@@ -7,6 +7,10 @@ cdef extern from "_rows.h" nogil:
     cdef enum:
         MAX "OP_MAX"
         SUM "OP_SUM"
+    void spread_pairs_float(const float* src, float* dst, Py_ssize_t n)
+    void spread_pairs_double(const double* src, double* dst, Py_ssize_t n)
+    void spread_float(const float* src, float* dst, Py_ssize_t n, Py_ssize_t times)
+    void spread_double(const double* src, double* dst, Py_ssize_t n, Py_ssize_t times)
     cdef enum:
         AS_IT_IS
         MULTIPLIED

@@ -658,10 +658,10 @@ cdef void pool_row(
 
 
 cdef inline void spread_pairs(const acc_t* src, acc_t* dst, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t q
-    for q in range(n):
-        dst[2 * q] = src[q]
-        dst[2 * q + 1] = src[q]
+    if acc_t is float:
+        spread_pairs_float(src, dst, n)
+    elif acc_t is double:
+        spread_pairs_double(src, dst, n)
 
 
 cdef void spread_row(
@@ -1397,6 +1397,8 @@ cdef Py_ssize_t tree_levels(const job_t* job) noexcept nogil:
 cdef int pool_tiles(job_t* job, const acc_t* _, int num_threads) except -1:
     cdef Py_ssize_t total, index
     cdef acc_t* scratch
+    if (acc_t is float or acc_t is double) and repeats(job):
+        return repeat_gradients(job, _, num_threads)
     plan(job, _)
     if planes_may_join(job):
         return pool_joined(job, _, num_threads)

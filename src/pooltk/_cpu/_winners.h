@@ -35,8 +35,6 @@ typedef struct {
 #define any_as_large_float(a, b) _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_NLT_UQ))
 #define where_float(mask, a) _mm256_and_ps(mask, a)
 #define where_not_float(mask, a) _mm256_andnot_ps(mask, a)
-#define low_halves_float _mm256_unpacklo_ps
-#define high_halves_float _mm256_unpackhi_ps
 static ALWAYS_INLINE void store_indices_float(int64_t *dst, __m256i keys)
 {
     __m128i low = _mm256_castsi256_si128(keys), high = _mm256_extracti128_si256(keys, 1);
@@ -58,8 +56,6 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, __m256i keys)
 #define any_as_large_double(a, b) _mm256_movemask_pd(_mm256_cmp_pd(a, b, _CMP_NLT_UQ))
 #define where_double(mask, a) _mm256_and_pd(mask, a)
 #define where_not_double(mask, a) _mm256_andnot_pd(mask, a)
-#define low_halves_double _mm256_unpacklo_pd
-#define high_halves_double _mm256_unpackhi_pd
 #define store_indices_double(dst, keys) store_keys_double(dst, keys)
 #elif defined(__SSE2__) || defined(_M_X64)
 #define MASK VECTOR
@@ -77,8 +73,6 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, __m256i keys)
 #define any_as_large_float(a, b) _mm_movemask_ps(_mm_cmpnlt_ps(a, b))
 #define where_float(mask, a) _mm_and_ps(mask, a)
 #define where_not_float(mask, a) _mm_andnot_ps(mask, a)
-#define low_halves_float _mm_unpacklo_ps
-#define high_halves_float _mm_unpackhi_ps
 static ALWAYS_INLINE void store_indices_float(int64_t *dst, __m128i keys)
 {
     __m128i sign = _mm_srai_epi32(keys, 31); /* -1: nowhere */
@@ -103,8 +97,6 @@ static ALWAYS_INLINE __m128d equal_keys_double(__m128i k, __m128i l)
 #define any_as_large_double(a, b) _mm_movemask_pd(_mm_cmpnlt_pd(a, b))
 #define where_double(mask, a) _mm_and_pd(mask, a)
 #define where_not_double(mask, a) _mm_andnot_pd(mask, a)
-#define low_halves_double _mm_unpacklo_pd
-#define high_halves_double _mm_unpackhi_pd
 #define store_indices_double(dst, keys) store_keys_double(dst, keys)
 #elif defined(__aarch64__)
 #define MASK VECTOR
@@ -127,8 +119,6 @@ static ALWAYS_INLINE int32x4_t ascending_keys_float(int32_t step)
     vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(mask), vreinterpretq_u32_f32(a)))
 #define where_not_float(mask, a) \
     vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(mask)))
-#define low_halves_float vzip1q_f32
-#define high_halves_float vzip2q_f32
 static ALWAYS_INLINE void store_indices_float(int64_t *dst, int32x4_t keys)
 {
     vst1q_s64(dst, vmovl_s32(vget_low_s32(keys)));
@@ -149,10 +139,8 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, int32x4_t keys)
     vreinterpretq_f64_u64(vandq_u64(vreinterpretq_u64_f64(mask), vreinterpretq_u64_f64(a)))
 #define where_not_double(mask, a) \
     vreinterpretq_f64_u64(vbicq_u64(vreinterpretq_u64_f64(a), vreinterpretq_u64_f64(mask)))
-#define low_halves_double vzip1q_f64
-#define high_halves_double vzip2q_f64
 #define store_indices_double(dst, keys) store_keys_double(dst, keys)
-#else /* one element; of a pair, the even one is the low half, the odd one the high one */
+#else /* vectors of one element */
 #define MASK int
 #define KEYS_float int32_t
 #define load_keys_float(p) (*(p))
@@ -167,8 +155,6 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, int32x4_t keys)
 #define any_as_large_float(a, b) (!((a) < (b)))
 #define where_float(mask, a) ((mask) ? (a) : 0)
 #define where_not_float(mask, a) ((mask) ? 0 : (a))
-#define low_halves_float(even, odd) (even)
-#define high_halves_float(even, odd) (odd)
 #define store_indices_float(dst, k) (*(dst) = (k))
 #define KEYS_double int64_t
 #define load_keys_double load_keys_float
@@ -183,8 +169,6 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, int32x4_t keys)
 #define any_as_large_double any_as_large_float
 #define where_double where_float
 #define where_not_double where_not_float
-#define low_halves_double low_halves_float
-#define high_halves_double high_halves_float
 #define store_indices_double store_indices_float
 #endif
 

@@ -46,7 +46,7 @@ ctypedef fused place_t:
 
 cdef enum:
     MOST_CHANNELS = 256
-    LONG_KERNEL = 48   # a row's winner is sought in vectors
+    LONG_KERNEL = 64   # a row's winner is sought in vectors
     SMALL_KERNEL = 5   # windows of more columns, overlapping, are built by doubling
     WINNERS = 16384    # outputs whose winners are found at once
     NARROW_WINNERS = 32     # rows of so few columns lie side by side with other planes'

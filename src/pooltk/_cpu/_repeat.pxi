@@ -1,0 +1,175 @@
+# The backward of an average whose windows lie side by side: each gradient, divided, is repeated all
+# over its window.
+
+cdef enum:
+    AT_A_TIME = 64  # elements that are divided at once, if a row has no more
+
+
+cdef bint repeats(const job_t* job) noexcept nogil:
+    """Whether windows lie so, and are whole; for short rows other ways take less time."""
+    cdef const axis_t* axis
+    cdef int i
+    for i in range(3):
+        axis = &job.window[i]
+        if (
+            axis.kind == ADAPTIVE or axis.kernel_size != axis.stride or axis.padding
+            or axis.dilation != 1 or axis.input_size > axis.output_size // axis.stride
+        ):
+            return False
+    return (
+        job.window[2].kind == TRANSPOSED and job.op == SUM and job.divisor_override != 0
+        and job.window[2].input_size * job.channels >= LANES
+        and job.window[2].kernel_size <= 4 * TILE // job.channels
+    )
+
+
+cdef int repeat_gradients(job_t* job, const acc_t* _, int num_threads) except -1:
+    cdef Py_ssize_t channels = job.channels, kernel = job.window[2].kernel_size, total, index
+    cdef Py_ssize_t columns = job.window[2].input_size, blocks = 1
+    cdef acc_t* scratch
+    job.direct_dst = rows_are_direct(&job.dst, kind_of(_), channels)
+    job.tile_x = max(1, min(columns, TILE // channels // kernel))
+    if num_threads > 1:
+        blocks = ceil_div(4 * <Py_ssize_t>num_threads, job.items)
+    job.tile_y = max(1, job.window[1].input_size // blocks)
+    blocks = ceil_div(job.window[1].input_size, job.tile_y)
+    job.scratch_size = 0
+    job.chunk_y = 1  # rows of gradients that are divided at once: they lie one behind the other
+    if job.tile_x == columns and rows_run_on(&job.src, channels):
+        job.chunk_y = max(1, AT_A_TIME // (columns * channels))
+    job.at_loaded = reserve(job, job.chunk_y * job.tile_x * channels)
+    job.at_result = reserve(job, job.tile_x * kernel * channels)
+    total = job.items * blocks
+    num_threads = <int>min(num_threads, total)
+    scratch = <acc_t*>allocate(num_threads * job.scratch_size * sizeof(acc_t))
+    if num_threads == 1:
+        with nogil:
+            for index in range(total):
+                repeat_rows(job, index // blocks, index % blocks * job.tile_y, scratch)
+    else:
+        for index in prange(total, nogil=True, num_threads=num_threads, schedule="static"):
+            repeat_rows(
+                job, index // blocks, index % blocks * job.tile_y,
+                scratch + threadid() * job.scratch_size,
+            )
+    free(scratch)
+    return 0
+
+
+cdef inline bint rows_run_on(const array_t* array, Py_ssize_t channels) noexcept nogil:
+    """Whether all elements of a plane are equally far apart."""
+    return (
+        (channels == 1 or array.stride[2] == channels * array.stride[3])
+        and array.stride[1] == array.size[2] * array.stride[2]
+    )
+
+
+cdef void repeat_rows(
+    const job_t* job, Py_ssize_t item, Py_ssize_t y, acc_t* scratch
+) noexcept nogil:
+    """A block of rows of gradients, from row y on, at all depths; behind the last, zeros."""
+    cdef const axis_t* depth = &job.window[0]
+    cdef const axis_t* height = &job.window[1]
+    cdef const axis_t* width = &job.window[2]
+    cdef Py_ssize_t y_end = min(y + job.tile_y, height.input_size), z, row, rows, x, n, i
+    cdef Py_ssize_t channels = job.channels, kernel = width.kernel_size
+    cdef Py_ssize_t src_offset = batch_offset(job, job.batch_stride[0], item)
+    cdef Py_ssize_t dst_offset = batch_offset(job, job.batch_stride[1], item)
+    cdef acc_t* grads = scratch + job.at_loaded
+    cdef acc_t* result = scratch + job.at_result
+    cdef const char* src
+    for z in range(depth.input_size):
+        row = y
+        while row < y_end:
+            rows = min(job.chunk_y, y_end - row)
+            x = 0
+            while x < width.input_size:
+                n = min(job.tile_x, width.input_size - x)
+                src = src_offset + address(&job.src, z, row, x, 0)
+                if rows == 1:
+                    load_columns(&job.src, WHOLE, src, n, channels, grads)
+                else:
+                    load_row(
+                        job.src.kind, WHOLE, src, job.src.stride[3 if channels > 1 else 2], grads,
+                        rows * n * channels,
+                    )
+                divide_row(grads, rows * n * channels, NULL, <double>job.divisor_override)
+                for i in range(rows):
+                    if job.direct_dst:
+                        result = <acc_t*>(
+                            dst_offset + address(
+                                &job.dst, z * depth.stride, (row + i) * height.stride, x * kernel, 0
+                            )
+                        )
+                    repeat_columns(grads + i * n * channels, result, n, kernel, channels)
+                    store_repeated(
+                        job, dst_offset, z * depth.stride, (z + 1) * depth.stride,
+                        (row + i) * height.stride, (row + i + 1) * height.stride, x * kernel,
+                        n * kernel, result,
+                    )
+                x += n
+            row += rows
+    if width.output_size > width.input_size * kernel:
+        store_zeros(
+            job, dst_offset, 0, depth.input_size * depth.stride, y * height.stride,
+            y_end * height.stride, width.input_size * kernel, width.output_size, scratch,
+        )
+    if y_end == height.input_size:
+        store_zeros(
+            job, dst_offset, 0, depth.input_size * depth.stride, y_end * height.stride,
+            height.output_size, 0, width.output_size, scratch,
+        )
+        store_zeros(
+            job, dst_offset, depth.input_size * depth.stride, depth.output_size, 0,
+            height.output_size, 0, width.output_size, scratch,
+        )
+
+
+cdef inline void repeat_columns(
+    const acc_t* src, acc_t* dst, Py_ssize_t n, Py_ssize_t times, Py_ssize_t channels
+) noexcept nogil:
+    cdef Py_ssize_t x, t
+    if channels > 1:
+        for x in range(n):
+            for t in range(times):
+                copy(src + x * channels, dst + (x * times + t) * channels, channels)
+    elif times == 2:
+        spread_pairs(src, dst, n)
+    elif acc_t is float:
+        spread_float(src, dst, n, times)
+    elif acc_t is double:
+        spread_double(src, dst, n, times)
+
+
+cdef inline void store_repeated(
+    const job_t* job, Py_ssize_t offset, Py_ssize_t z, Py_ssize_t z_end, Py_ssize_t y,
+    Py_ssize_t y_end, Py_ssize_t x, Py_ssize_t columns, const acc_t* result,
+) noexcept nogil:
+    """The same columns of all these rows, the first of which may be where they lie."""
+    cdef Py_ssize_t depth, row
+    cdef char* dst
+    for depth in range(z, z_end):
+        for row in range(y, y_end):
+            dst = offset + address(&job.dst, depth, row, x, 0)
+            if dst == <char*>result:
+                continue
+            if job.direct_dst:
+                copy(result, <acc_t*>dst, columns * job.channels)
+            else:
+                store_columns(&job.dst, result, dst, columns, job.channels)
+
+
+cdef void store_zeros(
+    const job_t* job, Py_ssize_t offset, Py_ssize_t z, Py_ssize_t z_end, Py_ssize_t y,
+    Py_ssize_t y_end, Py_ssize_t x, Py_ssize_t x_end, acc_t* scratch,
+) noexcept nogil:
+    """Where no window is."""
+    cdef acc_t* zeros = scratch + job.at_result
+    cdef Py_ssize_t n
+    if x == x_end or y == y_end or z == z_end:
+        return
+    fill(zeros, <acc_t>0, job.tile_x * job.window[2].kernel_size * job.channels)
+    while x < x_end:
+        n = min(x_end - x, job.tile_x * job.window[2].kernel_size)
+        store_repeated(job, offset, z, z_end, y, y_end, x, n, zeros)
+        x += n
