@@ -114,7 +114,8 @@ cdef void find_in_rows(
     """Each row's winners are found once, for as many rows of windows as share it."""
     cdef const axis_t* height = &job.window[1]
     cdef Py_ssize_t n = (tile.x_end - tile.x) * tile.channels, slots = job.slots, slot, row
-    cdef Py_ssize_t taps_z = tap_count(&job.window[0], tile.z), taps_y, first_y, y, z, t, left, i
+    cdef Py_ssize_t first_z = first_tap(&job.window[0], tile.z), first_y, y, z, t, left, i
+    cdef Py_ssize_t taps_z = tap_count(&job.window[0], tile.z), taps_y
     cdef vector_t* values = <vector_t*>sink.values
     cdef char* places = <char*>sink.places
     cdef Py_ssize_t place_size = 8 if sink.as_indices else sizeof(vector_t)
@@ -132,14 +133,16 @@ cdef void find_in_rows(
         left = taps_z * taps_y
         rows = 0
         if job.few_taps and left:
-            find_in_windows(job, tile, &w, y, scratch, values, places, sink.as_indices)
+            find_in_windows(
+                job, tile, &w, first_z, taps_z, first_y, taps_y, scratch, values, places,
+                sink.as_indices,
+            )
             values += sink.values_row
             places += sink.places_row * place_size
             continue
         for z in range(taps_z):
             for t in range(taps_y):
-                row = first_tap(&job.window[0], tile.z) + z * job.window[0].step
-                row = row * height.input_size + first_y + t
+                row = (first_z + z * job.window[0].step) * height.input_size + first_y + t
                 slot = z % MOST_ROWS * slots + (first_y + t) % slots
                 row_values[rows] = scratch + job.at_rows + slot * n
                 row_places[rows] = scratch + job.at_places + slot * n
@@ -191,28 +194,26 @@ cdef inline void winners_of_row(
 
 
 cdef void find_in_windows(
-    const job_t* job, const tile_t* tile, const winners_row* w, Py_ssize_t y, vector_t* scratch,
-    vector_t* values, void* places, bint as_indices,
+    const job_t* job, const tile_t* tile, const winners_row* w, Py_ssize_t first_z,
+    Py_ssize_t taps_z, Py_ssize_t first_y, Py_ssize_t taps_y, vector_t* scratch, vector_t* values,
+    void* places, bint as_indices,
 ) noexcept nogil:
     """A row of outputs: all taps of few at once."""
-    cdef const axis_t* height = &job.window[1]
-    cdef Py_ssize_t taps_z = tap_count(&job.window[0], tile.z), taps_y = tap_count(height, y)
-    cdef Py_ssize_t z, t, depth, row
+    cdef Py_ssize_t z, y, depth
     cdef const vector_t* taps[MOST_ROWS]
     cdef Py_ssize_t row_place[MOST_ROWS]
     cdef int rows = 0
     for z in range(taps_z):
-        for t in range(taps_y):
-            depth = first_tap(&job.window[0], tile.z) + z * job.window[0].step
-            row = first_tap(height, y) + t
-            row_place[rows] = (
-                (depth * height.input_size + row) * job.window[2].input_size + tile.column
-            )
+        depth = first_z + z * job.window[0].step
+        for y in range(first_y, first_y + taps_y):
             taps[rows] = NULL
             if tile.columns:
                 taps[rows] = <const vector_t*>(
-                    tile.src_offset + address(&job.src, depth, row, tile.column, tile.c)
+                    tile.src_offset + address(&job.src, depth, y, tile.column, tile.c)
                 )
+            row_place[rows] = (
+                (depth * job.window[1].input_size + y) * job.window[2].input_size + tile.column
+            )
             rows += 1
     winners_of_row(
         w, rows, taps, row_place, identity_of(job, scratch), values, places, as_indices

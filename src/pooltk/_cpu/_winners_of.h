@@ -27,16 +27,15 @@ static ALWAYS_INLINE OF(winners_t) OF(challenged)(OF(winners_t) winners, VECTOR 
 static ALWAYS_INLINE void OF(winner_of_columns)(
     const T *tap, P place, ptrdiff_t count, ptrdiff_t step, T *value, P *winner)
 {
-    *value = *tap;
-    *winner = place;
+    T most = *tap;
+    P at = place;
     for (ptrdiff_t i = 1; i < count; i++) {
-        tap += step;
-        place += (P)step;
-        if (tap_wins(*tap, *value)) {
-            *value = *tap;
-            *winner = place;
-        }
+        int wins = tap_wins(tap[i * step], most); /* no branch, which would often be mispredicted */
+        most = wins ? tap[i * step] : most;
+        at = wins ? place + (P)(i * step) : at;
     }
+    *value = most;
+    *winner = at;
 }
 
 /* One channel: a run of at least LANES columns: the largest, then where it is first. */
@@ -53,24 +52,24 @@ static void OF(winner_of_run)(const T *row, P place, ptrdiff_t n, T *value, P *w
     *winner = place + (P)j;
 }
 
-/* One channel: a vector of windows' columns of one row, in the order of `even`; each place is that
- * in the first window. */
+/* One channel: a vector of windows' columns of one row, in the order of `even`; `place` is the first's
+ * of them. */
 static ALWAYS_INLINE OF(winners_t) OF(winners_in_row)(
-    int columns, int stride, const T *at, P place)
+    int columns, int stride, const T *at, PLACES place)
 {
-    OF(winners_t) winners = {OF(load)(at), OF(all_keys)(place)};
+    OF(winners_t) winners = {OF(load)(at), place};
     if (stride == 1) {
         for (int column = 1; column < columns; column++)
             winners = OF(challenged)(winners, OF(load)(at + column),
-                                     OF(all_keys)(place + (P)column));
+                                     OF(plus_keys)(place, OF(all_keys)(column)));
         return winners;
     }
     VECTOR behind = OF(load)(at + WIDTH), odd = OF(odd)(winners.value, behind);
     winners.value = OF(even)(winners.value, behind);
-    winners = OF(challenged)(winners, odd, OF(all_keys)(place + 1));
+    winners = OF(challenged)(winners, odd, OF(plus_keys)(place, OF(all_keys)(1)));
     if (columns == 3) /* not `even` from column 2 on, which would read a column too many */
         winners = OF(challenged)(winners, OF(odd)(OF(load)(at + 1), OF(load)(at + 1 + WIDTH)),
-                                 OF(all_keys)(place + 2));
+                                 OF(plus_keys)(place, OF(all_keys)(2)));
     return winners;
 }
 
@@ -80,20 +79,24 @@ static ALWAYS_INLINE void OF(winners_inside)(
     int columns, int stride, int rows, const T *const *row, const P *row_place, ptrdiff_t first,
     T *values, P *places, int64_t *indices, ptrdiff_t n)
 {
+    PLACES below[MOST_ROWS]; /* places, from that of each window's first tap on */
+    for (int k = 0; k < rows; k++)
+        below[k] = OF(all_keys)(row_place[k] - row_place[0]);
     for (ptrdiff_t j = 0; j < n; j += WIDTH) {
         OF(winners_t) winners, more;
         ptrdiff_t column;
         j = j > n - WIDTH ? n - WIDTH : j;
         column = first + stride * j;
-        winners = OF(winners_in_row)(columns, stride, row[0] + column, row_place[0] + (P)column);
+        winners = OF(winners_in_row)(columns, stride, row[0] + column, below[0]);
         for (int k = 1; k < rows; k++) {
-            more = OF(winners_in_row)(columns, stride, row[k] + column, row_place[k] + (P)column);
+            more = OF(winners_in_row)(columns, stride, row[k] + column, below[k]);
             winners = OF(challenged)(winners, more.value, more.place);
         }
         if (stride == 2) {
             winners.value = OF(sorted)(winners.value);
             winners.place = OF(sorted_keys)(winners.place);
         }
+        winners.place = OF(plus_keys)(winners.place, OF(all_keys)(row_place[0] + (P)column));
         winners.place = OF(plus_keys)(winners.place, OF(ascending_keys)(stride));
         OF(store)(values + j, winners.value);
         if (indices)
@@ -201,10 +204,9 @@ static void OF(winners_of_windows)(
                 OF(winner_of_run)(row[k] + first, from, count, &more, &from);
             else
                 OF(winner_of_columns)(row[k] + first, from, count, w->step, &more, &from);
-            if (place < 0 || tap_wins(more, value)) {
-                value = more;
-                place = from;
-            }
+            int wins = place < 0 || tap_wins(more, value);
+            value = wins ? more : value;
+            place = wins ? from : place;
         }
         values[x] = value;
         if (indices)
