@@ -73,7 +73,7 @@ cdef struct job_t:
     Py_ssize_t tiles[5]   # 1, and how many tiles the depth, height, width, channels have
     # scratch of a thread, in elements: where each part begins
     Py_ssize_t at_merged, at_even, at_odd, at_result, at_low, at_counts, at_levels, at_loaded
-    Py_ssize_t at_joined
+    Py_ssize_t at_joined, at_bins
     Py_ssize_t at_wide, at_rows, row_size, rows_size, scratch_size
 
 
@@ -733,37 +733,59 @@ cdef void spread_row(
         phase += 1
 
 
+cdef inline bint has_bins(const job_t* job) noexcept nogil:
+    return not (job.small or job.regular or job.spread or job.whole_windows)
+
+
+cdef void place_bins(const job_t* job, const tile_t* tile, Py_ssize_t* bins) noexcept nogil:
+    """Of each output where its taps begin in the tile, how many, and how many have the same:
+    divisions that are not to be repeated for each row."""
+    cdef const axis_t* axis = &job.window[2]
+    cdef Py_ssize_t x = tile.x, run
+    while x < tile.x_end:
+        run = min(tile.x_end, end_of_run(axis, x)) - x
+        bins[0] = (first_tap(axis, x) - tile.column) * tile.channels
+        bins[1] = tap_count(axis, x)
+        bins[2] = run
+        bins += 3 * run
+        x += run
+
+
 cdef void pool_row_by_bins(
     const job_t* job, const tile_t* tile, const acc_t* src, acc_t* dst, acc_t* scratch
 ) noexcept nogil:
     """Windows of any form, each reduced on its own; src begins at the tile's first column."""
-    cdef axis_t axis = job.window[2]
+    cdef const Py_ssize_t* bins = <Py_ssize_t*>(scratch + job.at_bins)
     cdef acc_t identity = identity_of(job, dst)
-    cdef Py_ssize_t channels = tile.channels, x, t, count, c
+    cdef Py_ssize_t channels = tile.channels, step = job.window[2].step, x = tile.x, run, count, i
     cdef const acc_t* tap
-    cdef acc_t value
-    x = tile.x
+    cdef const acc_t* rows[4]
     while x < tile.x_end:
-        count = tap_count(&axis, x)
-        tap = src + (first_tap(&axis, x) - tile.column) * channels
+        tap = src + bins[0]
+        count = bins[1]
+        run = bins[2]
         if count == 0:
             fill(dst, identity, channels)
-        elif channels == 1 and axis.step == 1:
+        elif channels == 1 and step == 1:
             dst[0] = reduce_run(job.op, tap, count, identity)
-        elif axis.step == 1 or count == 1:
+        elif count <= 4:
+            for i in range(count):
+                rows[i] = tap + i * step * channels
+            merge_up_to_4(job.op, rows, count, dst, channels)
+        elif step == 1:
             merge_run(
                 job.op, tap, count, channels, dst, scratch + job.at_even, scratch + job.at_odd
             )
         else:
-            reduce_taps(job.op, tap, axis.step * channels, count, channels, dst)
-        t = min(tile.x_end, end_of_run(&axis, x))
+            reduce_taps(job.op, tap, step * channels, count, channels, dst)
         if channels == 1:
-            fill(dst + 1, dst[0], t - x - 1)
+            fill(dst + 1, dst[0], run - 1)
         else:
-            for c in range(channels, (t - x) * channels):
-                dst[c] = dst[c - channels]
-        dst += (t - x) * channels
-        x = t
+            for i in range(1, run):
+                copy(dst, dst + i * channels, channels)
+        dst += run * channels
+        bins += 3 * run
+        x += run
 
 
 cdef void reduce_taps(
@@ -1096,6 +1118,8 @@ cdef void pool_rows(const job_t* job, tile_t* tile, acc_t* scratch) noexcept nog
     if job.small:
         pool_small_tile(job, tile, scratch)
         return
+    if has_bins(job):
+        place_bins(job, tile, <Py_ssize_t*>(scratch + job.at_bins))
     while tile.y < y_end and not job.rows_repeat:
         tile.y_end = min(y_end, tile.y + job.chunk_y)
         pool_chunk(job, tile, scratch)
@@ -1357,6 +1381,8 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     job.at_levels = reserve(job, tree_levels(job) * job.row_size)
     job.at_loaded = reserve(job, 0 if job.direct_rows else 4 * job.row_size)
     job.at_wide = reserve(job, total)
+    total = 3 * job.tile_x if has_bins(job) else 0
+    job.at_bins = reserve(job, total * 8 // <Py_ssize_t>sizeof(acc_t))
     job.rows_size = 0
     rows = 0
     if job.wide_rows and job.chunk_y == height.output_size:
