@@ -107,6 +107,12 @@ cdef void load_elements(
                 return
         for j in range(n):
             dst[j] = convert(&src[j], <const acc_t*>dst)
+    elif stride == 2 * <Py_ssize_t>sizeof(item_t):  # a stride that is known makes vectors
+        for j in range(n):
+            dst[j] = convert(&src[2 * j], <const acc_t*>dst)
+    elif stride == -<Py_ssize_t>sizeof(item_t):
+        for j in range(n):
+            dst[j] = convert(&src[-j], <const acc_t*>dst)
     else:
         for j in range(n):
             dst[j] = convert(<const item_t*>(<const char*>src + j * stride), <const acc_t*>dst)
