@@ -144,6 +144,23 @@ def test_max_of_random_windows(number):
         check_max(case, array_of(case.shape, rng.choice(DTYPES), rng, special=rng.random() < 0.5))
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("width", range(1, 10))
+def test_the_sign_of_a_zero(width, dtype):
+    """It is the same in rows shorter than a vector, and however they are read."""
+    x = np.copysign(0, np.random.default_rng(width).standard_normal((3, 9, width)))
+    for windows in (
+        {"kernel_size": (3, 1), "stride": 1},
+        {"kernel_size": 2, "padding": 1},
+        {"kernel_size": 3, "stride": 2, "padding": 1},
+        {"output_size": 1},
+        {"output_size": (3, width)},
+    ):
+        for channels_last in (False, True):
+            case = Case("", x.shape, 2, channels_last=channels_last, **windows)
+            check_max(case, x.astype(dtype_named(dtype)))
+
+
 # --- averages ------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ enum { PLANES = 32 };
 /* A square of N planes by N elements fills 128 bits N times. That its vectors are interleaved, each
  * with the one N / 2 behind, rotates the bits of (plane, element) by one; STEPS times swaps them.
  * A vector of 256 bits holds squares of two times N planes. */
-#if defined(__SSE2__) || defined(_M_X64)
+#if defined(__SSE2__) || defined(_M_X64) || defined(__aarch64__)
 #define DEFINE_SQUARE(BITS, N, STEPS, V, INTERLEAVED)                                              \
     enum { ALONG_##BITS = N, ACROSS_##BITS = N * sizeof(V) / 16 };                                 \
     static ALWAYS_INLINE void transpose_##BITS(V *row)                                             \
@@ -43,6 +43,24 @@ enum { PLANES = 32 };
         for (int i = 0; i < N; i++)                                                                \
             STORE_BOTH_##V(planes[i] + j, planes[(i + N) % PLANES] + j, row[i]);                   \
     }
+#if defined(__aarch64__) /* by x86's names */
+#define LOAD_uint8x16_t(p) vld1q_u8((const uint8_t *)(p))
+#define STORE_uint8x16_t(p, a) vst1q_u8((uint8_t *)(p), a)
+#define LOAD_BOTH_uint8x16_t(low, high) LOAD_uint8x16_t(low)
+#define STORE_BOTH_uint8x16_t(low, high, a) STORE_uint8x16_t(low, a)
+#define neon_lo_epi8 vzip1q_u8
+#define neon_hi_epi8 vzip2q_u8
+#define neon_lo_epi16(a, b) ((uint8x16_t)vzip1q_u16((uint16x8_t)(a), (uint16x8_t)(b)))
+#define neon_hi_epi16(a, b) ((uint8x16_t)vzip2q_u16((uint16x8_t)(a), (uint16x8_t)(b)))
+#define neon_lo_epi32(a, b) ((uint8x16_t)vzip1q_u32((uint32x4_t)(a), (uint32x4_t)(b)))
+#define neon_hi_epi32(a, b) ((uint8x16_t)vzip2q_u32((uint32x4_t)(a), (uint32x4_t)(b)))
+#define neon_lo_epi64(a, b) ((uint8x16_t)vzip1q_u64((uint64x2_t)(a), (uint64x2_t)(b)))
+#define neon_hi_epi64(a, b) ((uint8x16_t)vzip2q_u64((uint64x2_t)(a), (uint64x2_t)(b)))
+DEFINE_SQUARE(64, 2, 1, uint8x16_t, neon_)
+DEFINE_SQUARE(32, 4, 2, uint8x16_t, neon_)
+DEFINE_SQUARE(16, 8, 3, uint8x16_t, neon_)
+DEFINE_SQUARE(8, 16, 4, uint8x16_t, neon_)
+#else
 #define LOAD___m128i(p) _mm_loadu_si128((const __m128i *)(p))
 #define STORE___m128i(p, a) _mm_storeu_si128((__m128i *)(p), a)
 #define LOAD_BOTH___m128i(low, high) LOAD___m128i(low)
@@ -66,6 +84,7 @@ DEFINE_SQUARE(32, 4, 2, __m128i, _mm_unpack)
 DEFINE_SQUARE(16, 8, 3, __m128i, _mm_unpack)
 #endif
 DEFINE_SQUARE(8, 16, 4, __m128i, _mm_unpack)
+#endif
 
 /* The last squares reach back over their neighbours, if a plane is no whole number of them. */
 #define FOR_SQUARES(BITS, WORK)                                           \

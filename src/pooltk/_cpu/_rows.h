@@ -66,6 +66,17 @@ static inline double scalar_max_double(double a, double b)
     __m128d x = _mm_set_sd(a), y = _mm_set_sd(b);
     return _mm_cvtsd_f64(_mm_or_pd(_mm_max_sd(x, y), _mm_max_sd(y, x)));
 }
+#elif defined(__aarch64__) /* zeros and NaN as in vectors, of which 0.0 is larger than -0.0 */
+#include <arm_neon.h>
+static inline float scalar_max_float(float a, float b)
+{
+    return vget_lane_f32(vmax_f32(vdup_n_f32(a), vdup_n_f32(b)), 0);
+}
+
+static inline double scalar_max_double(double a, double b)
+{
+    return vget_lane_f64(vmax_f64(vdup_n_f64(a), vdup_n_f64(b)), 0);
+}
 #else
 static inline float scalar_max_float(float a, float b)
 {
@@ -163,7 +174,6 @@ static inline double scalar_max_double(double a, double b)
 #define unordered_double(a) _mm_cmpunord_pd(a, a)
 #define choose_double(mask, b, a) _mm_or_pd(_mm_and_pd(mask, b), _mm_andnot_pd(mask, a))
 #elif defined(__aarch64__)
-#include <arm_neon.h>
 #define VECTOR_float float32x4_t
 #define WIDTH_float 4
 #define load_float vld1q_f32
