@@ -129,10 +129,10 @@ def tables(contest: dict[str, Any]) -> Iterator[str]:
             cells = [milliseconds(result["times"][number]) for number in shown]
             ratio = f"{lead(result):.2f}" if lead(result) else "–"
             case = result["name"].partition(" ")[2]
-            rows.append([case, str(result["threads"]), *cells, ratio])
+            rows.append([case, str(result["threads"]), ratio, *cells])
         names = [contest["contestants"][number] for number in shown]
         yield from (f"## {group}", "")
-        yield from markdown_table(["case", "threads", *names, "peer / pooltk"], rows)
+        yield from markdown_table(["case", "threads", "peer / pooltk", *names], rows)
 
 
 DTYPES = {"operations": operations, "libraries": libraries, "averages": averages}
