@@ -116,8 +116,8 @@ def behind(contest: dict[str, Any]) -> Iterator[str]:
     for result in slower:
         peer, times = result["fastest_peer"], dict(zip(names, result["times"], strict=True))
         cells = [milliseconds(times[OURS]), f"{peer} {milliseconds(times[peer])}"]
-        rows.append([result["name"], str(result["threads"]), *cells, f"{lead(result):.2f}"])
-    yield from markdown_table(["case", "threads", OURS, "fastest peer", "peer / pooltk"], rows)
+        rows.append([result["name"], str(result["threads"]), f"{lead(result):.2f}", *cells])
+    yield from markdown_table(["case", "threads", "peer / pooltk", OURS, "fastest peer"], rows)
 
 
 def tables(contest: dict[str, Any]) -> Iterator[str]:
