@@ -125,7 +125,8 @@ class AdaptiveAvgPool:
         return pooltk.adaptive_avg_pool2d(x, self.output_size, data_format=LAYOUT)
 
     def backward(self, grad):
-        return pooltk.adaptive_avg_pool2d_backward(grad, self.input_shape, data_format=LAYOUT)
+        shape = self.input_shape
+        return pooltk.adaptive_avg_pool2d_backward(grad, shape, data_format=LAYOUT)
 
 
 def softmax(logits):
@@ -140,7 +141,7 @@ def predict(network, x):
 
 
 def train_batch(network, x, labels, rate):
-    """Go forward, backward and one step downhill; return the loss (cross-entropy) before it."""
+    """Go forward, backward and a step downhill; return the cross-entropy before it."""
     probabilities = softmax(predict(network, x))
     rows = np.arange(len(labels))
     loss = -np.log(probabilities[rows, labels]).mean()

@@ -101,7 +101,7 @@ import pooltk
 pooltk.set_num_threads(2)
 x = np.random.default_rng(0).standard_normal((64, 128, 128))
 
-def work(_=0):
+def work():
     return [
         *pooltk.max_pool2d(x, 3, 1, return_indices=True),
         pooltk.avg_pool2d(x, 3, 1),
@@ -109,8 +109,8 @@ def work(_=0):
         pooltk.avg_pool2d_backward(x, x.shape, 1),
     ]
 
-def same(results):
-    return all(a.tobytes() == b.tobytes() for a, b in zip(results, expected, strict=True))
+def works(_=0):
+    return all(a.tobytes() == b.tobytes() for a, b in zip(work(), expected, strict=True))
 
 expected = work()  # OpenMP's threads have run
 """
@@ -124,9 +124,9 @@ child = os.fork()
 if child == 0:
     asked = pooltk.get_num_threads()
     pooltk.set_num_threads(2)
-    os._exit(0 if asked == pooltk.get_num_threads() == 1 and same(work()) else 1)
+    os._exit(0 if asked == pooltk.get_num_threads() == 1 and works() else 1)
 assert os.waitpid(child, 0)[1] == 0
-assert same(work())
+assert works()
 if pooltk.get_num_threads() != 1:
     assert pooltk.get_num_threads() == 2
 """
@@ -138,9 +138,8 @@ def test_forked_pool():
     program = """
 import multiprocessing
 with multiprocessing.get_context("fork").Pool(2) as pool:
-    results = pool.map(work, range(4))
-assert all(map(same, results))
-assert same(work())
+    assert all(pool.map(works, range(4)))
+assert works()
 """
     check_python(FORK + program, timeout=60)
 
@@ -152,7 +151,7 @@ import threading
 def fork():
     child = os.fork()
     if child == 0:
-        os._exit(0 if same(work()) else 1)
+        os._exit(0 if works() else 1)
     status.append(os.waitpid(child, 0)[1])
 status = []
 thread = threading.Thread(target=fork)

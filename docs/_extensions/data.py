@@ -116,8 +116,8 @@ def behind(contest: dict[str, Any]) -> Iterator[str]:
     for result in slower:
         peer, times = result["fastest_peer"], dict(zip(names, result["times"], strict=True))
         cells = [milliseconds(times[OURS]), f"{peer} {milliseconds(times[peer])}"]
-        rows.append([result["name"], str(result["threads"]), *cells, f"{lead(result):.2f}"])
-    yield from markdown_table(["case", "threads", OURS, "fastest peer", "peer / pooltk"], rows)
+        rows.append([result["name"], str(result["threads"]), f"{lead(result):.2f}", *cells])
+    yield from markdown_table(["case", "threads", "peer / pooltk", OURS, "fastest peer"], rows)
 
 
 def tables(contest: dict[str, Any]) -> Iterator[str]:
@@ -129,10 +129,10 @@ def tables(contest: dict[str, Any]) -> Iterator[str]:
             cells = [milliseconds(result["times"][number]) for number in shown]
             ratio = f"{lead(result):.2f}" if lead(result) else "–"
             case = result["name"].partition(" ")[2]
-            rows.append([case, str(result["threads"]), *cells, ratio])
+            rows.append([case, str(result["threads"]), ratio, *cells])
         names = [contest["contestants"][number] for number in shown]
         yield from (f"## {group}", "")
-        yield from markdown_table(["case", "threads", *names, "peer / pooltk"], rows)
+        yield from markdown_table(["case", "threads", "peer / pooltk", *names], rows)
 
 
 DTYPES = {"operations": operations, "libraries": libraries, "averages": averages}
