@@ -264,6 +264,7 @@ cdef void gather_pairs_block(
     cdef const vector_t* rows[2]
     cdef const vector_t* grads
     cdef char* dst[2]
+    cdef const char* src
     cdef bint direct = rows_are_direct(&job.dst, kind_of(scratch), 1)
     for z in range(job.window[0].input_size):
         y = row
@@ -275,10 +276,9 @@ cdef void gather_pairs_block(
                 if y // 2 == job.window[1].output_size:
                     fill(to_rows[i], <vector_t>0, columns)
                 else:
-                    rows[i] = row_of(
-                        &job.src, item_offset + address(&job.src, z, y + i, 0, 0), columns,
-                        loaded + i * columns,
-                    )
+                    src = item_offset + address(&job.src, z, y + i, 0, 0)
+                    prefetch(src + 2 * job.src.stride[1], columns * job.src.item)
+                    rows[i] = row_of(&job.src, src, columns, loaded + i * columns)
             if y // 2 < job.window[1].output_size:
                 grads = row_of(
                     &job.grad, grad_offset + address(&job.grad, z, y // 2, 0, 0), outputs,

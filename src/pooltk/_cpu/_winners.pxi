@@ -198,11 +198,18 @@ cdef void find_in_windows(
     Py_ssize_t taps_z, Py_ssize_t first_y, Py_ssize_t taps_y, vector_t* scratch, vector_t* values,
     void* places, bint as_indices,
 ) noexcept nogil:
-    """A row of outputs: all taps of few at once."""
+    """A row of outputs: all taps of few at once.
+
+    The rows of the next one are fetched meanwhile: the processor foresees no more than one of them.
+    """
     cdef Py_ssize_t z, y, depth
     cdef const vector_t* taps[MOST_ROWS]
     cdef Py_ssize_t row_place[MOST_ROWS]
+    cdef Py_ssize_t fresh = tile.columns * tile.channels * <Py_ssize_t>sizeof(vector_t)
+    cdef Py_ssize_t ahead = 0
     cdef int rows = 0
+    if job.window[1].stride < job.window[1].input_size:  # else the product may overflow
+        ahead = job.window[1].stride * job.src.stride[1]
     for z in range(taps_z):
         depth = first_z + z * job.window[0].step
         for y in range(first_y, first_y + taps_y):
@@ -211,6 +218,7 @@ cdef void find_in_windows(
                 taps[rows] = <const vector_t*>(
                     tile.src_offset + address(&job.src, depth, y, tile.column, tile.c)
                 )
+                prefetch(<const char*>taps[rows] + ahead, fresh)
             row_place[rows] = (
                 (depth * job.window[1].input_size + y) * job.window[2].input_size + tile.column
             )
