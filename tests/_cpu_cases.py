@@ -302,7 +302,8 @@ def _directed():
         )  # fmt: skip
 
     # Windows that lie side by side, and what is left over.
-    yield Case("windows side by side", (3, 29, 47), 2, kernel_size=(2, 3))
+    yield Case("windows side by side", (3, 29, 50), 2, kernel_size=(2, 3))
+    yield Case("windows side by side, long rows", (2, 5003), 1, kernel_size=4)
     yield Case("windows side by side, pairs", (5, 12, 39), 2, kernel_size=2)
     yield Case("windows side by side, volumes", (2, 5, 7, 90), 3, kernel_size=(2, 3, 5))
     yield Case("windows side by side, pixels", (9, 14, 5), 2, kernel_size=2, channels_last=True)
