@@ -3,9 +3,6 @@
 import os
 import random
 
-# Where fewer processors are free than threads, those of OpenMP would spin for most of the time.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
 import pytest
 from hypothesis import HealthCheck, settings
 from libraries import LIBRARIES, Library, import_cupy

@@ -1,4 +1,4 @@
-"""Threads: OpenMP's, Python's, forked children, and what limits them."""
+"""Threads: the kernels', Python's, forked children, and what limits them."""
 
 import os
 import sys
@@ -63,12 +63,12 @@ def jobs():
 
 
 @uses_builds
-@pytest.mark.parametrize("openmp_threads", [1, 2])
+@pytest.mark.parametrize("kernel_threads", [1, 2])
 @pytest.mark.parametrize("level", LEVELS)
-def test_python_threads_at_once(level, openmp_threads):
+def test_python_threads_at_once(level, kernel_threads):
     """Calls of the same and of other shapes, all at the same time, answer as one by one."""
     calls = list(jobs())
-    with using(level, openmp_threads):
+    with using(level, kernel_threads):
         expected = [call() for call in calls]
         start = Barrier(4)
 
@@ -89,6 +89,58 @@ def test_python_threads_at_once(level, openmp_threads):
             result if several else [result], expected[i] if several else [expected[i]], strict=True
         ):
             assert_same_bits(actual, wanted)
+
+
+# --- the team ---------------------------------------------------------------------------------
+
+TEAM = """
+import resource, time
+import numpy as np
+import pooltk
+
+x = np.random.default_rng(0).standard_normal((32, 128, 128))
+pooltk.set_num_threads(1)
+expected = pooltk.max_pool2d(x, 3, 1)
+out = np.empty_like(expected)
+
+def works(number):
+    pooltk.set_num_threads(number)
+    out[:] = 0
+    return pooltk.max_pool2d(x, 3, 1, out=out) is out and bool((out == expected).all())
+"""
+
+
+def test_sleeping_helpers():
+    """More of them, or fewer, than there were; and as many, which have gone to sleep meanwhile."""
+    program = """
+for number in (2, 7, 3, 7, 1, 2):
+    for pause in (0, 0.02):
+        time.sleep(pause)
+        assert works(number), number
+"""
+    check_python(TEAM + program, timeout=60)
+
+
+@linux
+def test_no_thread_can_be_started():
+    """Those there are do everything: each new one would want 8 MB for its stack."""
+    program = """
+def threads():
+    with open("/proc/self/status") as file:
+        return int(file.read().split("Threads:")[1].split()[0])
+
+works(1)
+before = threads()
+with open("/proc/self/statm") as file:
+    size = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + 4_000_000, resource.RLIM_INFINITY))
+assert works(3)
+print(threads() - before)
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+assert works(3)
+print(threads() - before)
+"""
+    assert check_python(TEAM + program, timeout=60).split() == ["0", "2"]
 
 
 # --- fork -------------------------------------------------------------------------------------
@@ -112,13 +164,13 @@ def work():
 def works(_=0):
     return all(a.tobytes() == b.tobytes() for a, b in zip(work(), expected, strict=True))
 
-expected = work()  # OpenMP's threads have run
+expected = work()  # the kernels' threads have run
 """
 
 
 @forks
 def test_fork_after_use():
-    """A forked child runs on one thread: with OpenMP's, which it lacks, it would wait for ever."""
+    """A forked child runs on one thread: it has none of the others."""
     program = """
 child = os.fork()
 if child == 0:
@@ -165,7 +217,6 @@ assert status == [0]
 # --- how many ---------------------------------------------------------------------------------
 
 
-@openmp
 def test_set_num_threads(forgetful):
     for number in (1, 3, np.int64(2), 1024):
         pooltk.set_num_threads(number)
@@ -185,7 +236,6 @@ def test_set_num_threads_refuses(number, error, forgetful):
     assert pooltk.get_num_threads() == before
 
 
-@openmp
 def test_variable():
     program = "import pooltk; print(pooltk.get_num_threads())"
     assert check_python(program, POOLTK_NUM_THREADS="3").strip() == "3"
@@ -193,7 +243,6 @@ def test_variable():
     assert check_python(program, POOLTK_NUM_THREADS="3").strip() == "2"
 
 
-@openmp
 @pytest.mark.parametrize("text", ["0", "-1", "1025", "two", "1.5", " 2", "²", "9" * 30])
 def test_wrong_variable(text):
     """It is an error of the first call, not of the import; set_num_threads makes up for it."""
@@ -245,14 +294,12 @@ print(count(), one)
     assert printed == ["4", "1", "2", "4", "3", "1"]
 
 
-def test_serial_build(forgetful):
-    """As in a build without OpenMP, and in a forked child."""
+def test_forked_child_is_serial(forgetful):
     forgetful.setattr(_threads, "_serial", True)
     pooltk.set_num_threads(7)
     assert pooltk.get_num_threads() == 1
 
 
-@openmp
 @pytest.mark.parametrize(
     ("quota", "offered", "expected"),
     [(None, 8, 8), (2.0, 8, 2), (1.5, 8, 2), (0.1, 8, 1), (16.0, 8, 8)],
@@ -260,7 +307,7 @@ def test_serial_build(forgetful):
 def test_quota_limits(quota, offered, expected, forgetful):
     """A part of a CPU counts as one. What was asked for is not limited by it."""
     forgetful.setattr(_threads, "cgroup_quota", lambda: quota)
-    forgetful.setattr(_threads, "openmp_max_threads", lambda: offered)
+    forgetful.setattr(_threads, "_offered", lambda: offered)
     assert pooltk.get_num_threads() == expected
     pooltk.set_num_threads(5)
     forgetful.setattr(_threads, "_at_import", offered)
@@ -363,18 +410,18 @@ def test_cgroup_quota_of_this_process():
     assert quota is None or quota > 0
 
 
-@openmp
 def test_explanation(forgetful):
     forgetful.setattr(_threads, "cgroup_quota", lambda: 1.5)
-    forgetful.setattr(_threads, "openmp_max_threads", lambda: 8)
-    assert _threads.explanation() == "OpenMP offers 8; a CPU quota of 1.5"
+    forgetful.setattr(_threads, "_offered", lambda: 8)
+    offered = "OpenMP offers 8" if OPENMP else "CPUs: 8"
+    assert _threads.explanation() == f"{offered}; a CPU quota of 1.5"
     forgetful.setattr(_threads, "cgroup_quota", lambda: None)
-    assert _threads.explanation() == "OpenMP offers 8; no CPU quota"
+    assert _threads.explanation() == f"{offered}; no CPU quota"
     pooltk.set_num_threads(3)
     assert _threads.explanation() == "set by set_num_threads or POOLTK_NUM_THREADS"
     forgetful.setattr(_threads, "_at_import", 8)
-    forgetful.setattr(_threads, "openmp_max_threads", lambda: 2)
-    assert _threads.explanation() == "OpenMP's own limit was lowered; 3 asked for"
+    forgetful.setattr(_threads, "_offered", lambda: 2)
+    assert _threads.explanation() == "lowered to 2 since the import; 3 asked for"
     forgetful.setattr(_threads, "_serial", True)
     assert _threads.explanation() == "a forked child"
 

@@ -18,7 +18,7 @@ from .._views import Views, views
 from . import _levels, _threads
 
 # Elements that a thread has to have to be worth its start.
-_WORK_OF_A_THREAD = 1 << 18
+_WORK_OF_A_THREAD = 1 << 16
 
 _SLIDING, _ADAPTIVE, _TRANSPOSED = range(3)  # as in _windows.pxi
 

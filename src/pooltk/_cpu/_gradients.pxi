@@ -557,6 +557,13 @@ cdef Py_ssize_t plan_scatter(
 
 # Either ---------------------------------------------------------------------------------------
 
+cdef void backward_part(const job_t* job, Py_ssize_t index, winner_t* scratch) noexcept nogil:
+    if job.grad.kind == FLOAT64:
+        backward_block(job, index, scratch, <double*>(scratch + job.scratch_size))
+    else:
+        backward_block(job, index, scratch, <float*>(scratch + job.scratch_size))
+
+
 cdef void backward_block(
     const job_t* job, Py_ssize_t index, winner_t* scratch, grad_t* grads
 ) noexcept nogil:
@@ -591,9 +598,7 @@ cdef void backward_block(
 cdef int max_backward(
     job_t* job, const winner_t* _, const grad_t* grad, int num_threads
 ) except -1:
-    cdef Py_ssize_t total, index, parts = 4 * <Py_ssize_t>num_threads, grads_size = 0
-    cdef winner_t* scratch
-    cdef grad_t* grads
+    cdef Py_ssize_t total, parts = 4 * <Py_ssize_t>num_threads, grads_size = 0
     job.pairs = False
     if winner_t is float and grad_t is float or winner_t is double and grad_t is double:
         job.pairs = are_pairs(job)
@@ -614,23 +619,10 @@ cdef int max_backward(
         else:
             plan_gather(job, _, parts)
     total *= job.blocks[0]
-    num_threads = <int>min(num_threads, total)
-    scratch = <winner_t*>allocate(
-        num_threads * (job.scratch_size * sizeof(winner_t) + grads_size * sizeof(grad_t))
+    return share_parts(
+        <part_t>backward_part[winner_t], job, total,
+        job.scratch_size * sizeof(winner_t) + grads_size * sizeof(grad_t), num_threads,
     )
-    grads = <grad_t*>(scratch + num_threads * job.scratch_size)
-    if num_threads == 1:
-        with nogil:
-            for index in range(total):
-                backward_block(job, index, scratch, grads)
-    else:
-        for index in prange(total, nogil=True, num_threads=num_threads, schedule="static"):
-            backward_block(
-                job, index, scratch + threadid() * job.scratch_size,
-                grads + threadid() * grads_size,
-            )
-    free(scratch)
-    return 0
 
 
 # Planes side by side --------------------------------------------------------------------------
@@ -656,8 +648,7 @@ cdef bint scatters_joined(const job_t* job, const vector_t* _) noexcept nogil:
 cdef int scatter_joined(job_t* job, const vector_t* _, int num_threads) except -1:
     """Winners of PLANES planes are found at once; what they won is added to each plane."""
     cdef job_t inner
-    cdef Py_ssize_t outputs = job.window[0].output_size * job.window[2].output_size, total, index
-    cdef vector_t* scratch
+    cdef Py_ssize_t outputs = job.window[0].output_size * job.window[2].output_size
     job.block_rows = joined_winners_plan(job, &inner, _)
     job.chunk = job.block_rows
     if outputs * job.window[1].output_size <= JOINED // PLANES:
@@ -669,27 +660,17 @@ cdef int scatter_joined(job_t* job, const vector_t* _, int num_threads) except -
     job.at_grads = reserve(&inner, 0 if job.whole_rows else outputs)
     job.direct_block = is_run(&job.dst, kind_of(_), 1, job.window[0].input_size)
     job.at_result = reserve(&inner, 0 if job.direct_block else plane_size(job))
-    total = ceil_div(job.items, PLANES)
-    num_threads = <int>min(num_threads, total)
-    scratch = <vector_t*>allocate(num_threads * inner.scratch_size * sizeof(vector_t))
-    if num_threads == 1:
-        with nogil:
-            for index in range(total):
-                scatter_group(job, &inner, index, scratch)
-    else:
-        for index in prange(total, nogil=True, num_threads=num_threads, schedule="static"):
-            scatter_group(job, &inner, index, scratch + threadid() * inner.scratch_size)
-    free(scratch)
-    return 0
+    return share_parts(
+        <part_t>scatter_group[vector_t], job, ceil_div(job.items, PLANES),
+        inner.scratch_size * sizeof(vector_t), num_threads,
+    )
 
 
 cdef inline Py_ssize_t plane_size(const job_t* job) noexcept nogil:
     return job.window[0].input_size * job.window[1].input_size * job.window[2].input_size
 
 
-cdef void scatter_group(
-    const job_t* job, const job_t* plan, Py_ssize_t group, vector_t* scratch
-) noexcept nogil:
+cdef void scatter_group(const job_t* job, Py_ssize_t group, vector_t* scratch) noexcept nogil:
     cdef Py_ssize_t rows = job.window[1].output_size, columns = job.window[2].output_size
     cdef Py_ssize_t y = 0, y_end, row, p
     cdef int64_t* indices = <int64_t*>(scratch + job.at_indices)
@@ -698,7 +679,7 @@ cdef void scatter_group(
         row = y
         while row < y_end:
             find_in_group(
-                job, plan, group, row, job.block_rows, scratch,
+                job, group, row, job.block_rows, scratch,
                 indices + (row - y) * columns * PLANES, job.chunk,
             )
             row += job.block_rows

@@ -88,9 +88,10 @@ cdef inline Py_ssize_t bytes_of(const array_t* array) noexcept nogil:
 cdef int pool_joined(job_t* job, const acc_t* _, int num_threads) except -1:
     """As pool_tiles, PLANES at a time."""
     cdef job_t inner = joined_job(job)
-    cdef Py_ssize_t rows = rows_to_join(job), blocks, total, index, size
-    cdef char* scratch
-    blocks = ceil_div(job.window[1].output_size, rows)
+    cdef Py_ssize_t rows = rows_to_join(job)
+    job.inner = &inner
+    job.block_rows = rows
+    job.blocks[0] = ceil_div(job.window[1].output_size, rows)
     if job.divide_first:  # as soon as planes are joined
         inner.divide_first = False
         inner.divisor_override = 1
@@ -106,35 +107,22 @@ cdef int pool_joined(job_t* job, const acc_t* _, int num_threads) except -1:
     if inner.src.kind != job.src.kind:
         job.at_loaded += bytes_of(&inner.src)
     job.at_result = job.at_loaded + bytes_of(&inner.src)
-    size = job.at_result + bytes_of(&inner.dst)
-    total = ceil_div(job.items, PLANES) * blocks
-    num_threads = <int>min(num_threads, total)
-    scratch = <char*>allocate(num_threads * size)
-    if num_threads == 1:
-        with nogil:
-            for index in range(total):
-                pool_planes(job, &inner, index // blocks, index % blocks * rows, rows, scratch, _)
-    else:
-        for index in prange(total, nogil=True, num_threads=num_threads, schedule="static"):
-            pool_planes(
-                job, &inner, index // blocks, index % blocks * rows, rows,
-                scratch + threadid() * size, _,
-            )
-    free(scratch)
-    return 0
+    return share_parts(
+        <part_t>pool_planes[acc_t], job, ceil_div(job.items, PLANES) * job.blocks[0],
+        job.at_result + bytes_of(&inner.dst), num_threads,
+    )
 
 
-cdef void pool_planes(
-    const job_t* job, const job_t* plan, Py_ssize_t group, Py_ssize_t y, Py_ssize_t rows,
-    char* scratch, const acc_t* _,
-) noexcept nogil:
-    """Rows y to y + rows of the results of one group."""
-    cdef job_t inner = plan[0]
+cdef void pool_planes(const job_t* job, Py_ssize_t index, acc_t* memory) noexcept nogil:
+    """A block of rows of the results of one group."""
+    cdef job_t inner = job.inner[0]
+    cdef Py_ssize_t group = index // job.blocks[0], y = index % job.blocks[0] * job.block_rows
+    cdef char* scratch = <char*>memory
     cdef tile_t tile
     cdef const axis_t* height = &job.window[1]
     cdef array_t joined = inner.src
     cdef Py_ssize_t outputs = job.window[2].output_size, z, x
-    cdef Py_ssize_t y_end = min(y + rows, height.output_size)
+    cdef Py_ssize_t y_end = min(y + job.block_rows, height.output_size)
     cdef Py_ssize_t first = span_begin(height, y), end = max(first, span_end(height, y_end - 1))
     cdef Py_ssize_t offset[PLANES]
     joined.kind = job.src.kind
@@ -147,7 +135,7 @@ cdef void pool_planes(
     place_planes(job, group, 0, offset)
     join_rows(&job.src, offset, first, end, &joined)
     if job.divide_first:
-        divide_joined(job, &joined, &inner.src, first, end, <acc_t*>scratch + job.at_counts)
+        divide_joined(job, &joined, &inner.src, first, end, memory + job.at_counts)
     tile.item = tile.c = tile.src_offset = 0
     tile.item_end = 1
     tile.channels = PLANES
@@ -159,7 +147,7 @@ cdef void pool_planes(
             tile.x_end = min(x + inner.tile_x, outputs)
             tile.y = y
             tile.y_end = y_end
-            pool_rows(&inner, &tile, <acc_t*>scratch)
+            pool_rows(&inner, &tile, memory)
             x += inner.tile_x
     place_planes(job, group, 1, offset)
     part_rows(&job.dst, offset, y, y_end, &inner.dst)

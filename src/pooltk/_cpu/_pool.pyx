@@ -19,6 +19,7 @@ How it works
     _gradients.pxi  max_pool_backward: gather_block or scatter_block, by find_winners
     _small.h       the commonest windows, rows to results: pool_small <- pool_small_tile
     _winners_of.h  rows of winners, and gradients gathered by them
+    _team.h        threads that share the parts of an operation: share_parts
 
 What was rejected
     Visiting each window's taps (k * k loads an output); a running sum along the row (it loses
@@ -28,7 +29,6 @@ What was rejected
 from cpython.buffer cimport (
     PyBUF_STRIDED, PyBUF_STRIDED_RO, PyBuffer_Release, PyObject_GetBuffer,
 )
-from cython.parallel cimport prange, threadid
 from libc.math cimport INFINITY, NAN, frexp
 from libc.stdint cimport (
     INT8_MIN, INT16_MIN, INT32_MAX, INT32_MIN, INT64_MIN,
@@ -36,6 +36,14 @@ from libc.stdint cimport (
 )
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memmove, memset
+
+cdef extern from "_team.h" nogil:
+    ctypedef void (*part_function)(const void*, Py_ssize_t, void*) noexcept
+    bint found_team()
+    void share(
+        part_function part, const void* job, Py_ssize_t total, char* scratch, size_t scratch_size,
+        int threads,
+    )
 
 ctypedef fused acc_t:
     float
@@ -58,6 +66,9 @@ include "_planes.pxi"
 include "_winners.pxi"
 include "_gradients.pxi"
 
+
+if not found_team():
+    raise MemoryError("no memory for the locks of threads")
 
 cdef enum:
     MAX_ARRAYS = 4

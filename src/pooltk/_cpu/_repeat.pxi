@@ -24,36 +24,24 @@ cdef bint repeats(const job_t* job) noexcept nogil:
 
 
 cdef int repeat_gradients(job_t* job, const acc_t* _, int num_threads) except -1:
-    cdef Py_ssize_t channels = job.channels, kernel = job.window[2].kernel_size, total, index
+    cdef Py_ssize_t channels = job.channels, kernel = job.window[2].kernel_size
     cdef Py_ssize_t columns = job.window[2].input_size, blocks = 1
-    cdef acc_t* scratch
     job.direct_dst = rows_are_direct(&job.dst, kind_of(_), channels)
     job.tile_x = max(1, min(columns, TILE // channels // kernel))
     if num_threads > 1:
         blocks = ceil_div(4 * <Py_ssize_t>num_threads, job.items)
     job.tile_y = max(1, job.window[1].input_size // blocks)
-    blocks = ceil_div(job.window[1].input_size, job.tile_y)
+    job.blocks[0] = ceil_div(job.window[1].input_size, job.tile_y)
     job.scratch_size = 0
     job.chunk_y = 1  # rows of gradients that are divided at once: they lie one behind the other
     if job.tile_x == columns and rows_run_on(&job.src, channels):
         job.chunk_y = max(1, AT_A_TIME // (columns * channels))
     job.at_loaded = reserve(job, job.chunk_y * job.tile_x * channels)
     job.at_result = reserve(job, job.tile_x * kernel * channels)
-    total = job.items * blocks
-    num_threads = <int>min(num_threads, total)
-    scratch = <acc_t*>allocate(num_threads * job.scratch_size * sizeof(acc_t))
-    if num_threads == 1:
-        with nogil:
-            for index in range(total):
-                repeat_rows(job, index // blocks, index % blocks * job.tile_y, scratch)
-    else:
-        for index in prange(total, nogil=True, num_threads=num_threads, schedule="static"):
-            repeat_rows(
-                job, index // blocks, index % blocks * job.tile_y,
-                scratch + threadid() * job.scratch_size,
-            )
-    free(scratch)
-    return 0
+    return share_parts(
+        <part_t>repeat_rows[acc_t], job, job.items * job.blocks[0],
+        job.scratch_size * sizeof(acc_t), num_threads,
+    )
 
 
 cdef inline bint rows_run_on(const array_t* array, Py_ssize_t channels) noexcept nogil:
@@ -64,10 +52,9 @@ cdef inline bint rows_run_on(const array_t* array, Py_ssize_t channels) noexcept
     )
 
 
-cdef void repeat_rows(
-    const job_t* job, Py_ssize_t item, Py_ssize_t y, acc_t* scratch
-) noexcept nogil:
-    """A block of rows of gradients, from row y on, at all depths; behind the last, zeros."""
+cdef void repeat_rows(const job_t* job, Py_ssize_t index, acc_t* scratch) noexcept nogil:
+    """A block of rows of gradients, at all depths; behind the last, zeros."""
+    cdef Py_ssize_t item = index // job.blocks[0], y = index % job.blocks[0] * job.tile_y
     cdef const axis_t* depth = &job.window[0]
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]

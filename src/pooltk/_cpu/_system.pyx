@@ -68,5 +68,5 @@ def cpu_features():
 
 
 def openmp_max_threads():
-    """Threads that OpenMP would use here and now; 1 without OpenMP."""
+    """Threads that OpenMP would use here and now."""
     return pooltk_max_threads()

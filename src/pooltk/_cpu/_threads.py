@@ -1,14 +1,16 @@
 """Threads: the one place that knows how many a call may use, and why.
 
-Kernels are told a number and give it to OpenMP. It is, the first that applies:
+Kernels are told a number, and share their work among so many (`_team.h`). It is, the first that
+applies:
 
-- 1 in a forked child: libgomp hangs there for ever if the parent has used its threads;
-- 1 in a build without OpenMP;
+- 1 in a forked child, which has none of the parent's threads;
 - what `set_num_threads` or POOLTK_NUM_THREADS asked for;
-- what OpenMP would use itself, but no more than the CPU quota of the control groups (containers).
+- what OpenMP would use, or without it as many as there are CPUs for the process, but no more than
+  the CPU quota of the control groups (containers).
 
-A limit that was set in OpenMP after the import and is lower counts as well. That is what
-`threadpoolctl` does, and it holds for the Python thread that sets it.
+OpenMP runs none of them: it is asked because a user may have told it. A limit that was set in it
+after the import and is lower counts as well. That is what `threadpoolctl` does, and it holds for
+the Python thread that sets it.
 """
 
 import math
@@ -19,19 +21,30 @@ from typing import SupportsIndex
 from ._system import OPENMP, openmp_max_threads
 
 VARIABLE = "POOLTK_NUM_THREADS"
-MOST = 1024  # libgomp ends the process if it cannot start a thread
+MOST = 1024  # as _team.h has it
 
-_at_import = openmp_max_threads()
 _asked = 0  # by set_num_threads or the variable; 0: not asked
 _quota = 0  # CPUs; 0: not looked up yet
-_serial = not OPENMP  # one thread, whatever is asked
+_serial = False  # one thread, whatever is asked
+
+
+def _offered() -> int:
+    if OPENMP:
+        return openmp_max_threads()
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+_at_import = _offered()
 
 
 def set_num_threads(n: SupportsIndex) -> None:
     """Let each following call use up to `n` threads, whichever Python thread makes it.
 
     Without this it is the environment variable ``POOLTK_NUM_THREADS``, or else what OpenMP
-    offers within the CPU quota of the process. A forked child always uses one thread.
+    would use (without it, the number of CPUs) within the CPU quota of the process. A forked child
+    always uses one thread.
 
     Parameters
     ----------
@@ -68,7 +81,7 @@ def get_num_threads() -> int:
         return 1
     if not (_asked or _quota):
         _look_up()
-    offered = openmp_max_threads()
+    offered = _offered()
     if _asked:
         return offered if offered < _at_import and offered < _asked else _asked
     return min(offered, _quota)
@@ -77,17 +90,15 @@ def get_num_threads() -> int:
 def explanation() -> str:
     """Why `get_num_threads` says what it says."""
     number = get_num_threads()
-    if not OPENMP:
-        return "built without OpenMP"
     if _serial:
         return "a forked child"
     if _asked == number:
         return f"set by set_num_threads or {VARIABLE}"
     if _asked:
-        return f"OpenMP's own limit was lowered; {_asked} asked for"
+        return f"lowered to {number} since the import; {_asked} asked for"
     quota = cgroup_quota()
     within = f"a CPU quota of {quota:g}" if quota else "no CPU quota"
-    return f"OpenMP offers {openmp_max_threads()}; {within}"
+    return f"{'OpenMP offers' if OPENMP else 'CPUs:'} {_offered()}; {within}"
 
 
 def cgroup_quota(root: str = "/") -> float | None:

@@ -28,6 +28,7 @@ ctypedef const Py_ssize_t* sizes_t
 
 cdef struct job_t:
     int op
+    job_t* inner          # the operation on planes side by side
     axis_t window[3]      # depth, height, width
     Py_ssize_t channels
     array_t src
@@ -86,6 +87,11 @@ cdef struct tile_t:
     Py_ssize_t left, pitch             # padding before them; columns a merged row holds
     Py_ssize_t top                     # of wide rows: where the tile's first window begins,
     Py_ssize_t rows[2]                 # and how many rows from there have come, of each limb
+
+
+# A part of an operation: the address of its scratch, which is the thread's own, is passed as one
+# of whatever elements it holds.
+ctypedef void (*part_t)(const job_t*, Py_ssize_t index, void* scratch) noexcept nogil
 
 
 cdef inline Py_ssize_t batch_offset(
@@ -1421,8 +1427,7 @@ cdef Py_ssize_t tree_levels(const job_t* job) noexcept nogil:
 
 
 cdef int pool_tiles(job_t* job, const acc_t* _, int num_threads) except -1:
-    cdef Py_ssize_t total, index
-    cdef acc_t* scratch
+    cdef Py_ssize_t total
     if (acc_t is float or acc_t is double) and repeats(job):
         return repeat_gradients(job, _, num_threads)
     plan(job, _)
@@ -1436,21 +1441,21 @@ cdef int pool_tiles(job_t* job, const acc_t* _, int num_threads) except -1:
         ))
     total = ceil_div(job.items, job.tile_items)
     total *= job.tiles[1] * job.tiles[2] * job.tiles[3] * job.tiles[4]
+    return share_parts(
+        <part_t>pool_tile[acc_t], job, total, job.scratch_size * sizeof(acc_t), num_threads
+    )
+
+
+cdef int share_parts(
+    part_t part, const job_t* job, Py_ssize_t total, Py_ssize_t size, int num_threads
+) except -1:
+    """All parts of an operation, on so many threads; each has `size` bytes of scratch."""
+    cdef char* scratch
     num_threads = <int>min(num_threads, total)
-    scratch = <acc_t*>allocate(num_threads * job.scratch_size * sizeof(acc_t))
-    if num_threads == 1:
-        with nogil:
-            for index in range(total):
-                pool_tile(job, index, scratch)
-    else:
-        for index in prange(total, nogil=True, num_threads=num_threads, schedule="static"):
-            pool_tile(job, index, scratch + threadid() * job.scratch_size)
+    scratch = <char*>malloc(num_threads * size)
+    if scratch == NULL:
+        raise MemoryError(f"no memory for {num_threads * size} bytes of scratch rows")
+    with nogil:
+        share(<part_function>part, job, total, scratch, size, num_threads)
     free(scratch)
     return 0
-
-
-cdef void* allocate(Py_ssize_t size) except NULL:
-    cdef void* memory = malloc(size)
-    if memory == NULL:
-        raise MemoryError(f"no memory for {size} bytes of scratch rows")
-    return memory

@@ -661,8 +661,7 @@ cdef inline bint rows_are_direct(
 
 
 cdef int find_tiles(job_t* job, const winner_t* _, int num_threads) except -1:
-    cdef Py_ssize_t total, index
-    cdef winner_t* scratch
+    cdef Py_ssize_t total
     if winner_t is float or winner_t is double:
         if winners_may_join(job, _):
             return find_joined(job, _, num_threads)
@@ -675,17 +674,9 @@ cdef int find_tiles(job_t* job, const winner_t* _, int num_threads) except -1:
     job.at_values = reserve(job, total)
     job.at_indices = reserve(job, total * 8 // <Py_ssize_t>sizeof(winner_t))
     total = job.items * job.tiles[1] * job.tiles[2] * job.tiles[3] * job.tiles[4]
-    num_threads = <int>min(num_threads, total)
-    scratch = <winner_t*>allocate(num_threads * job.scratch_size * sizeof(winner_t))
-    if num_threads == 1:
-        with nogil:
-            for index in range(total):
-                winners_tile(job, index, scratch)
-    else:
-        for index in prange(total, nogil=True, num_threads=num_threads, schedule="static"):
-            winners_tile(job, index, scratch + threadid() * job.scratch_size)
-    free(scratch)
-    return 0
+    return share_parts(
+        <part_t>winners_tile[winner_t], job, total, job.scratch_size * sizeof(winner_t), num_threads
+    )
 
 
 # Planes side by side --------------------------------------------------------------------------
@@ -711,6 +702,7 @@ cdef Py_ssize_t joined_winners_plan(
     """Plan the winners of PLANES planes; returns how many rows of outputs are found at once."""
     cdef Py_ssize_t rows = rows_to_join(job), size
     inner[0] = joined_job(job)
+    job.inner = inner
     lay_planes(&inner.src, joined_rows(job, rows) // job.window[0].input_size)
     size = job.window[0].output_size * rows * job.window[2].output_size
     plan_winners(inner, _)
@@ -720,14 +712,14 @@ cdef Py_ssize_t joined_winners_plan(
 
 
 cdef void find_in_group(
-    const job_t* job, const job_t* plan, Py_ssize_t group, Py_ssize_t y, Py_ssize_t rows,
-    vector_t* scratch, int64_t* indices, Py_ssize_t rows_apart,
+    const job_t* job, Py_ssize_t group, Py_ssize_t y, Py_ssize_t rows, vector_t* scratch,
+    int64_t* indices, Py_ssize_t rows_apart,
 ) noexcept nogil:
     """The winners of rows y to y + rows of the outputs of one group's planes, side by side.
 
     Their indices of one depth lie so many rows behind those of the one before.
     """
-    cdef job_t inner = plan[0]
+    cdef job_t inner = job.inner[0]
     cdef tile_t tile
     cdef sink_t sink
     cdef const axis_t* height = &job.window[1]
@@ -760,9 +752,9 @@ cdef void find_in_group(
 cdef int find_joined(job_t* job, const vector_t* _, int num_threads) except -1:
     """As find_tiles, PLANES at a time."""
     cdef job_t inner
-    cdef Py_ssize_t rows = joined_winners_plan(job, &inner, _), blocks, total, index
-    cdef vector_t* scratch
-    blocks = ceil_div(job.window[1].output_size, rows)
+    cdef Py_ssize_t rows = joined_winners_plan(job, &inner, _)
+    job.block_rows = rows
+    job.blocks[0] = ceil_div(job.window[1].output_size, rows)
     lay_planes(&inner.dst, rows)
     lay_planes(&inner.indices, rows)
     job.at_indices = reserve(
@@ -771,33 +763,21 @@ cdef int find_joined(job_t* job, const vector_t* _, int num_threads) except -1:
     job.at_result = job.at_values
     if job.dst.kind != kind_of(_):
         job.at_result = reserve(&inner, bytes_of(&inner.dst) // <Py_ssize_t>sizeof(vector_t))
-    total = ceil_div(job.items, PLANES) * blocks
-    num_threads = <int>min(num_threads, total)
-    scratch = <vector_t*>allocate(num_threads * inner.scratch_size * sizeof(vector_t))
-    if num_threads == 1:
-        with nogil:
-            for index in range(total):
-                store_group(job, &inner, index // blocks, index % blocks * rows, rows, scratch)
-    else:
-        for index in prange(total, nogil=True, num_threads=num_threads, schedule="static"):
-            store_group(
-                job, &inner, index // blocks, index % blocks * rows, rows,
-                scratch + threadid() * inner.scratch_size,
-            )
-    free(scratch)
-    return 0
+    return share_parts(
+        <part_t>store_group[vector_t], job, ceil_div(job.items, PLANES) * job.blocks[0],
+        inner.scratch_size * sizeof(vector_t), num_threads,
+    )
 
 
-cdef void store_group(
-    const job_t* job, const job_t* plan, Py_ssize_t group, Py_ssize_t y, Py_ssize_t rows,
-    vector_t* scratch,
-) noexcept nogil:
-    """Rows y to y + rows of one group's winners."""
-    cdef array_t values = plan.dst, indices = plan.indices
-    cdef Py_ssize_t outputs = values.size[2], y_end = min(y + rows, values.size[1]), z, row
+cdef void store_group(const job_t* job, Py_ssize_t index, vector_t* scratch) noexcept nogil:
+    """A block of rows of one group's winners."""
+    cdef array_t values = job.inner.dst, indices = job.inner.indices
+    cdef Py_ssize_t group = index // job.blocks[0], rows = job.block_rows
+    cdef Py_ssize_t y = index % job.blocks[0] * rows, y_end = min(y + rows, values.size[1]), z, row
+    cdef Py_ssize_t outputs = values.size[2]
     cdef Py_ssize_t offset[PLANES]
     cdef const vector_t* found
-    find_in_group(job, plan, group, y, rows, scratch, <int64_t*>(scratch + job.at_indices), rows)
+    find_in_group(job, group, y, rows, scratch, <int64_t*>(scratch + job.at_indices), rows)
     values.data = <char*>(scratch + job.at_result) - y * values.stride[1]
     indices.data = <char*>(scratch + job.at_indices) - y * indices.stride[1]
     if values.kind != kind_of(scratch):
