@@ -229,6 +229,21 @@ def gradient_like_x(case):
     return array_of(case.shape, "float32", seed=8)
 
 
+@pytest.mark.parametrize("operation", ["max_pool", "avg_pool"])
+def test_transposed_planes_are_pooled_in_the_order_of_memory(operation):
+    """To the bit as the same memory by its own axes, whose windows have the other shape."""
+    x = array_of((3, 2, 40, 9, 31), "float32", seed=12, special=True)
+    case = Case("", x.shape, 3, kernel_size=(2, 3, 5), stride=(3, 1, 2), padding=(1, 0, 2))
+    across = Case(
+        "", (3, 2, 31, 40, 9), 3, kernel_size=(5, 2, 3), stride=(2, 3, 1), padding=(2, 1, 0)
+    )
+    order = (0, 1, 4, 2, 3)
+    expected = answers(lambda: case.pool(operation, x)).transpose(order)
+    result = answers(lambda: across.pool(operation, x.transpose(order)))
+    assert_same_bits(result, expected)
+    assert result.strides == expected.strides
+
+
 # --- many axes ------------------------------------------------------------------------------
 
 

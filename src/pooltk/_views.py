@@ -4,6 +4,7 @@ Axes are permuted, merged where their strides allow it in every array of a call,
 copied. What does not merge stays a batch axis, and the kernels walk those.
 """
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -35,6 +36,7 @@ def views(
     axes: tuple[Axis, ...],
     channels_last: bool,
     item_size: int,
+    axes_swap: bool,
     planes_merge: bool,
     large: tuple[bool, ...],
     shape: tuple[int, ...],
@@ -43,11 +45,18 @@ def views(
     """See arrays of these strides, the first of which has `item_size` and leads, together.
 
     `large` says of each array whether its pooled axes have the input's sizes or the output's;
-    `shape` is the first one's. With `planes_merge`, planes whose windows fill them exactly may
-    become one tall plane.
+    `shape` is the first one's. With `axes_swap` the pooled axes come in the first one's order in
+    memory, as those of a transposed image. With `planes_merge`, planes whose windows fill them
+    exactly may become one tall plane.
     """
     stop = len(shape) - channels_last
     pooled = list(range(stop - len(axes), stop))
+    if axes_swap:
+        # Axes along which memory does not move go first.
+        steps = [abs(strides[0][axis]) if shape[axis] > 1 else 0 for axis in pooled]
+        order = sorted(range(len(axes)), key=lambda i: -steps[i] if steps[i] else -math.inf)
+        pooled = [pooled[i] for i in order]
+        axes = tuple(axes[i] for i in order)
     batch = [axis for axis in range(len(shape)) if axis not in pooled and shape[axis] > 1]
     batch.sort(key=lambda axis: -abs(strides[0][axis]))
     channels = []

@@ -220,10 +220,11 @@ def _prepare(
     if all(array.size for array in arrays):
         lead = arrays[0]
         strides = [array.strides for array in arrays]
-        # Winners are counted within a plane, and gradients of small ones lie side by side.
-        planes_merge = operation in ("max_pool", "avg_pool")
-        planes_merge &= large[0] or axes[-1].output_size == 1
-        seen = views(axes, channels_last, lead.itemsize, planes_merge, large, lead.shape, *strides)
+        # Winners are counted within a plane, row by row; gradients of small ones lie side by side.
+        axes_swap = operation in ("max_pool", "avg_pool")
+        planes_merge = axes_swap and (large[0] or axes[-1].output_size == 1)
+        merging = (axes_swap, planes_merge, large)
+        seen = views(axes, channels_last, lead.itemsize, *merging, lead.shape, *strides)
         described = [_array(seen, place, array) for place, array in enumerate(arrays)]
         table = (windows or _windows)(seen.axes)
         plan = getattr(_levels.kernels(), operation)(*described, seen.batch, table, *more(seen))

@@ -180,7 +180,7 @@ def _see(
     large = tuple(KERNELS[kernel].large[k] for k in present)
     lead = given[0]
     strides = [layout.strides for layout in given]
-    view = views(axes, channels_last, lead.itemsize, merge, large, lead.shape, *strides)
+    view = views(axes, channels_last, lead.itemsize, False, merge, large, lead.shape, *strides)
     if len(view.first) > 2:
         return None
     sizes, *steps = view.batch.tolist()
