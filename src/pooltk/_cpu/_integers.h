@@ -114,6 +114,16 @@ static ALWAYS_INLINE VECTOR OF_T(read_)(const S *p)
 #endif
 }
 
+#if defined(__AVX2__)
+/* The sums of neighbours. */
+static ALWAYS_INLINE VECTOR OF_T(read_pairs_)(const S *p)
+{
+    __m256i a = _mm256_loadu_si256((const __m256i *)p);
+    return (VECTOR)PAIRED(a);
+}
+#define READ_PAIRS
+#endif
+
 static ALWAYS_INLINE void OF_T(write_)(S *dst, VECTOR value)
 {
     *(OF_T(narrow_) *)dst = __builtin_convertvector(value, OF_T(narrow_));

@@ -744,6 +744,7 @@ DEFINE_HALF_SUMS(bfloat16)
 
 #define KIND sum_int8
 #define WIDENED _mm256_cvtepi8_epi16
+#define PAIRED(a) _mm256_maddubs_epi16(_mm256_set1_epi8(1), a)
 #define SHIFTED(a, by) SHIFTED_16(a, by)
 #define S int8_t
 #define T int16_t
@@ -754,6 +755,7 @@ DEFINE_HALF_SUMS(bfloat16)
 
 #define KIND sum_uint8
 #define WIDENED _mm256_cvtepu8_epi16
+#define PAIRED(a) _mm256_maddubs_epi16(a, _mm256_set1_epi8(1))
 #define SHIFTED(a, by) SHIFTED_16(a, by)
 #define S uint8_t
 #define T int16_t
@@ -764,6 +766,7 @@ DEFINE_HALF_SUMS(bfloat16)
 
 #define KIND sum_int16
 #define WIDENED _mm256_cvtepi16_epi32
+#define PAIRED(a) _mm256_madd_epi16(a, _mm256_set1_epi16(1))
 #define SHIFTED(a, by) SHIFTED_32(a, by)
 #define S int16_t
 #define T int32_t
@@ -774,6 +777,11 @@ DEFINE_HALF_SUMS(bfloat16)
 
 #define KIND sum_uint16
 #define WIDENED _mm256_cvtepu16_epi32
+#define PAIRED(a)                                                                                \
+    _mm256_add_epi32(                                                                            \
+        _mm256_madd_epi16(_mm256_xor_si256(a, _mm256_set1_epi16(INT16_MIN)),                     \
+                          _mm256_set1_epi16(1)),                                                 \
+        _mm256_set1_epi32(2 * 32768))
 #define SHIFTED(a, by) SHIFTED_32(a, by)
 #define S uint16_t
 #define T int32_t

@@ -144,6 +144,19 @@ static ALWAYS_INLINE VECTOR OF_T(pairs_)(int op, VECTOR a, VECTOR b)
     return OF_V(sorted_)(OF_T(joined_)(op, OF_V(even_)(a, b), OF_V(odd_)(a, b)));
 }
 
+/* Pairs of columns over 2 or 4 rows. */
+static ALWAYS_INLINE VECTOR OF_T(merged_pairs_)(int op, int taps, const S *const *row, ptrdiff_t j)
+{
+#if defined(READ_PAIRS)
+    VECTOR a = OF_T(read_pairs_)(row[0] + j);
+    for (int k = 1; k < taps; k++)
+        a = OF_T(joined_)(op, a, OF_T(read_pairs_)(row[k] + j));
+    return a;
+#else
+    return OF_T(pairs_)(op, OF_T(merged_)(op, taps, row, j), OF_T(merged_)(op, taps, row, j + WIDTH));
+#endif
+}
+
 static ALWAYS_INLINE VECTOR OF_T(fours_)(int op, const T *row, ptrdiff_t next)
 {
     return OF_T(joined_)(op, OF_T(joined_)(op, LOAD(row), LOAD(row + next)),
@@ -264,9 +277,7 @@ static ALWAYS_INLINE void OF_T(pool_pairs_)(
         S rows[4][2 * WIDTH], results[WIDTH];
         for (int k = 0; k < taps; k++)
             row[k] = (const S *)(src + w->tap[k]);
-#define PAIRS(j)                                                                    \
-    OF_T(finished_)(finish, OF_T(pairs_)(op, OF_T(merged_)(op, taps, row, 2 * (j)), \
-                                         OF_T(merged_)(op, taps, row, 2 * (j) + WIDTH)), 0, by)
+#define PAIRS(j) OF_T(finished_)(finish, OF_T(merged_pairs_)(op, taps, row, 2 * (j)), 0, by)
         if (last < 0) {
             S *place = last + following >= 0 ? (S *)dst : results;
             if ((const char *)(row[taps - 1] + 2 * WIDTH) > w->src_end)
@@ -414,5 +425,7 @@ static void OF_T(pool_small_)(const small_windows *w)
 #undef SUMS
 #undef SHIFTED
 #undef WIDENED
+#undef PAIRED
+#undef READ_PAIRS
 #undef LEAST
 #undef READ_AS_IT_IS
