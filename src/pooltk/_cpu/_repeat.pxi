@@ -2,11 +2,11 @@
 # over its window.
 
 cdef enum:
-    AT_A_TIME = 64  # elements that are divided at once, if a row has no more
+    AT_A_TIME = 256  # elements that are divided at once, if a row has no more
 
 
 cdef bint repeats(const job_t* job) noexcept nogil:
-    """Whether windows lie so, and are whole; for short rows other ways take less time."""
+    """Whether windows lie so, and are whole."""
     cdef const axis_t* axis
     cdef int i
     for i in range(3):
@@ -18,7 +18,6 @@ cdef bint repeats(const job_t* job) noexcept nogil:
             return False
     return (
         job.window[2].kind == TRANSPOSED and job.op == SUM and job.divisor_override != 0
-        and job.window[2].input_size * job.channels >= LANES
         and job.window[2].kernel_size <= 4 * TILE // job.channels
     )
 
@@ -35,9 +34,10 @@ cdef int repeat_gradients(job_t* job, const acc_t* _, int num_threads) except -1
     job.scratch_size = 0
     job.chunk_y = 1  # rows of gradients that are divided at once: they lie one behind the other
     if job.tile_x == columns and rows_run_on(&job.src, channels):
-        job.chunk_y = max(1, AT_A_TIME // (columns * channels))
+        job.chunk_y = max(1, AT_A_TIME // (columns * channels * max(1, kernel // 8)))
     job.at_loaded = reserve(job, job.chunk_y * job.tile_x * channels)
-    job.at_result = reserve(job, job.tile_x * kernel * channels)
+    job.at_result = reserve(job, job.chunk_y * job.tile_x * kernel * channels)
+    job.at_even = reserve(job, job.chunk_y * job.tile_x * kernel * channels)
     return share_parts(
         <part_t>repeat_rows[acc_t], job, job.items * job.blocks[0],
         job.scratch_size * sizeof(acc_t), num_threads,
@@ -63,7 +63,8 @@ cdef void repeat_rows(const job_t* job, Py_ssize_t index, acc_t* scratch) noexce
     cdef Py_ssize_t src_offset = batch_offset(job, job.batch_stride[0], item)
     cdef Py_ssize_t dst_offset = batch_offset(job, job.batch_stride[1], item)
     cdef acc_t* grads = scratch + job.at_loaded
-    cdef acc_t* result = scratch + job.at_result
+    cdef acc_t* result
+    cdef char* repeated
     cdef const char* src
     for z in range(depth.input_size):
         row = y
@@ -72,6 +73,7 @@ cdef void repeat_rows(const job_t* job, Py_ssize_t index, acc_t* scratch) noexce
             x = 0
             while x < width.input_size:
                 n = min(job.tile_x, width.input_size - x)
+                result = scratch + job.at_result
                 src = src_offset + address(&job.src, z, row, x, 0)
                 if rows == 1:
                     load_columns(&job.src, WHOLE, src, n, channels, grads)
@@ -81,19 +83,34 @@ cdef void repeat_rows(const job_t* job, Py_ssize_t index, acc_t* scratch) noexce
                         rows * n * channels,
                     )
                 divide_row(grads, rows * n * channels, NULL, <double>job.divisor_override)
-                for i in range(rows):
-                    if job.direct_dst:
-                        result = <acc_t*>(
-                            dst_offset + address(
-                                &job.dst, z * depth.stride, (row + i) * height.stride, x * kernel, 0
-                            )
+                if rows == 1 and job.direct_dst:
+                    result = <acc_t*>(
+                        dst_offset + address(
+                            &job.dst, z * depth.stride, row * height.stride, x * kernel, 0
                         )
-                    repeat_columns(grads + i * n * channels, result, n, kernel, channels)
-                    store_repeated(
-                        job, dst_offset, z * depth.stride, (z + 1) * depth.stride,
-                        (row + i) * height.stride, (row + i + 1) * height.stride, x * kernel,
-                        n * kernel, result,
                     )
+                repeat_columns(grads, result, rows * n, kernel, channels)
+                if rows > 1 and rows_are_direct(&job.dst, job.dst.kind, channels):
+                    repeated = <char*>result
+                    if not job.direct_dst:
+                        repeated = <char*>(scratch + job.at_even)
+                        store_row(
+                            job.dst.kind, result, repeated, job.dst.item,
+                            rows * n * kernel * channels,
+                        )
+                    for i in range(z * depth.stride, (z + 1) * depth.stride):
+                        repeat_short_rows(
+                            repeated, n * kernel * channels * job.dst.item, rows, height.stride,
+                            dst_offset + address(&job.dst, i, row * height.stride, 0, 0),
+                            job.dst.stride[1],
+                        )
+                else:
+                    for i in range(rows):
+                        store_repeated(
+                            job, dst_offset, z * depth.stride, (z + 1) * depth.stride,
+                            (row + i) * height.stride, (row + i + 1) * height.stride, x * kernel,
+                            n * kernel, result + i * n * kernel * channels,
+                        )
                 x += n
             row += rows
     if width.output_size > width.input_size * kernel:

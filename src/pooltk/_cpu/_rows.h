@@ -439,6 +439,23 @@ enum { LANES = 16, RUNS = 16 };
 #define FOR_VECTORS(T) for (int i = 0, j = 0; i < VECTORS(T); i++, j += WIDTH_##T)
 #define BLOCK_OF(READ, k) READ(row + (k) * LANES + j)
 
+/* Rows that lie one behind the other, each so many times into rows that do not; of short ones a call
+ * of memcpy would take longer than the copy. */
+static void repeat_short_rows(
+    const char *src, ptrdiff_t bytes, ptrdiff_t rows, ptrdiff_t times, char *dst, ptrdiff_t dst_row)
+{
+    for (; rows--; src += bytes)
+        for (ptrdiff_t t = 0, j; t < times; t++, dst += dst_row) {
+            for (j = 0; j + 16 < bytes; j += 16)
+                memcpy(dst + j, src + j, 16);
+            if (bytes >= 16)
+                memcpy(dst + bytes - 16, src + bytes - 16, 16);
+            else
+                for (; j < bytes; j += 2)
+                    memcpy(dst + j, src + j, 2);
+        }
+}
+
 /* Each of n elements twice; and so many times, where what a vector writes too much is written over
  * by the next one. */
 #define DEFINE_SPREAD(T)                                                                    \

@@ -7,6 +7,10 @@ cdef extern from "_rows.h" nogil:
     cdef enum:
         MAX "OP_MAX"
         SUM "OP_SUM"
+    void repeat_short_rows(
+        const char* src, Py_ssize_t bytes, Py_ssize_t rows, Py_ssize_t times, char* dst,
+        Py_ssize_t dst_row,
+    )
     void spread_pairs_float(const float* src, float* dst, Py_ssize_t n)
     void spread_pairs_double(const double* src, double* dst, Py_ssize_t n)
     void spread_float(const float* src, float* dst, Py_ssize_t n, Py_ssize_t times)
