@@ -10,6 +10,7 @@ from dataclasses import astuple, fields
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from .cases import Case
@@ -142,7 +143,7 @@ class Report:
         """Return the whole report."""
         lines = ["# The contest", "", _INTRODUCTION, "", _OF_DEVICE[self.device.name], ""]
         lines += [f"- {key}: {value}" for key, value in self.facts.items()]
-        lines += ["", self.summary().replace("\n", "  \n"), ""]
+        lines += ["", self.summary().replace("\n", "  \n"), "", *self._groups_section()]
         for group in dict.fromkeys(r.case.group for r in self.results):
             header = ["case", *self.header()]
             lines += [
@@ -159,6 +160,30 @@ class Report:
         lines += _targets_section(self._targets())
         lines += self._notes()
         return "\n".join(lines)
+
+    def _groups_section(self) -> list[str]:
+        """Say how each group ended: the median lead, how often a peer was faster, how many pass."""
+        all_threads = list(dict.fromkeys(r.threads for r in self.results))
+        header = ["group", "cases"]
+        for threads in all_threads:
+            header += [f"lead, {threads} thread{'s' * (threads > 1)}", "behind", "on target"]
+        lines = ["## All groups", "", _pipes(header)]
+        lines.append(_pipes(["---"] + ["---:"] * (len(header) - 1)))
+        for group in dict.fromkeys(r.case.group for r in self.results):
+            for ours in self.ours:
+                timed = [r for r in self.results if r.case.group == group and r.median(ours)]
+                cells = [group + ours.removeprefix(self.ours[0]), str(len({r.case for r in timed}))]
+                for threads in all_threads:
+                    judged = [self.judge(r, ours) for r in timed if r.threads == threads]
+                    leads = [lead for lead, _, _ in judged if lead is not None]
+                    cells += [
+                        _ratio(median(leads) if leads else None),
+                        str(sum(lead < 1 for lead in leads)),
+                        str([verdict for _, _, verdict in judged].count("pass")),
+                    ]
+                if timed:
+                    lines.append(_pipes(cells))
+        return [*lines, ""]
 
     def _notes(self) -> list[str]:
         """Say, by name, who left out what and why, each reason once."""
