@@ -31,7 +31,7 @@ typedef void (*part_function)(const void *job, Py_ssize_t index, void *scratch);
 
 static struct {
     PyThread_type_lock busy; /* of the call that has the helpers: another one goes without */
-    PyThread_type_lock lock; /* of what follows */
+    PyThread_type_lock lock; /* of `open`, `at_work`, `waiting` and `woken` */
     PyThread_type_lock done; /* is free when the last helper is, if the caller waits for it */
     int started, threads, at_work, open, waiting;
     part_function part;
@@ -39,7 +39,8 @@ static struct {
     char *scratch;
     size_t scratch_size;
     struct {
-        Py_ssize_t begin, end; /* parts that wait for this thread; the first is the caller */
+        PyThread_type_lock lock; /* of the parts that wait for this thread; the first is the caller */
+        Py_ssize_t begin, end;
         PyThread_type_lock wake;
         int woken;
     } thread[MOST_THREADS];
@@ -55,37 +56,52 @@ static void take_lock(PyThread_type_lock lock)
     PyThread_acquire_lock(lock, WAIT_LOCK);
 }
 
-/* Some of the parts that are left, for thread `me`; 0 if there are none. Under the lock. */
-static Py_ssize_t claim(int me, Py_ssize_t *first)
+static void set_parts(int thread, Py_ssize_t begin, Py_ssize_t end)
 {
-    int from = me;
-    if (team.thread[me].begin == team.thread[me].end) {
-        for (int other = 0; other < team.threads; other++)
-            if (team.thread[other].end - team.thread[other].begin
-                > team.thread[from].end - team.thread[from].begin)
-                from = other;
-        /* The later half of what another has left. */
-        team.thread[me].end = team.thread[from].end;
-        team.thread[me].begin = team.thread[from].end
-            - (team.thread[from].end - team.thread[from].begin + 1) / 2;
-        team.thread[from].end = team.thread[me].begin;
+    take_lock(team.thread[thread].lock);
+    team.thread[thread].begin = begin;
+    team.thread[thread].end = end;
+    PyThread_release_lock(team.thread[thread].lock);
+}
+
+/* How many of the parts that wait for a thread are taken: some of its first ones by itself, the
+ * later half by another. */
+static Py_ssize_t take_parts(int thread, int by_another, Py_ssize_t *first)
+{
+    take_lock(team.thread[thread].lock);
+    Py_ssize_t left = team.thread[thread].end - team.thread[thread].begin;
+    Py_ssize_t n = by_another ? (left + 1) / 2 : (left + 7) / 8;
+    if (by_another) {
+        *first = team.thread[thread].end -= n;
+    } else {
+        *first = team.thread[thread].begin;
+        team.thread[thread].begin += n;
     }
-    Py_ssize_t left = team.thread[me].end - team.thread[me].begin, n = (left + 7) / 8;
-    *first = team.thread[me].begin;
-    team.thread[me].begin += n;
+    PyThread_release_lock(team.thread[thread].lock);
     return n;
+}
+
+/* Whether there was something left for another thread, half of which waits for this one now. */
+static int found_more(int me)
+{
+    for (int k = 1; k < team.threads; k++) {
+        Py_ssize_t first, n = take_parts((me + k) % team.threads, 1, &first);
+        if (n) {
+            set_parts(me, first, first + n);
+            return 1;
+        }
+    }
+    return 0;
 }
 
 static void work(int me)
 {
     Py_ssize_t first, n;
-    char *scratch = team.scratch + me * team.scratch_size;
-    while ((n = claim(me, &first))) {
-        PyThread_release_lock(team.lock);
-        for (Py_ssize_t index = first; index < first + n; index++)
-            team.part(team.job, index, scratch);
-        take_lock(team.lock);
-    }
+    do
+        while ((n = take_parts(me, 0, &first)))
+            for (Py_ssize_t index = first; index < first + n; index++)
+                team.part(team.job, index, team.scratch + me * team.scratch_size);
+    while (found_more(me));
 }
 
 /* Two threads a thread, as a tree: one alone would take too long to wake many. Under the lock. */
@@ -108,7 +124,9 @@ static void help(void *number)
         if (team.open && me < team.threads) {
             wake_others(me);
             team.at_work++;
+            PyThread_release_lock(team.lock);
             work(me);
+            take_lock(team.lock);
             if (--team.at_work == 0 && team.waiting) {
                 team.waiting = 0;
                 PyThread_release_lock(team.done);
@@ -133,8 +151,9 @@ static int found_team(void)
     team.busy = PyThread_allocate_lock();
     team.lock = PyThread_allocate_lock();
     team.done = taken_lock();
+    team.thread[0].lock = PyThread_allocate_lock();
     team.started = 1;
-    return team.busy != NULL && team.lock != NULL && team.done != NULL;
+    return team.busy && team.lock && team.done && team.thread[0].lock;
 }
 
 /* See that there are so many threads; the number there are. */
@@ -142,9 +161,11 @@ static int enlarge_team(int threads)
 {
     while (team.started < threads) {
         int next = team.started;
-        if (team.thread[next].wake == NULL)
+        if (!team.thread[next].lock)
+            team.thread[next].lock = PyThread_allocate_lock();
+        if (!team.thread[next].wake)
             team.thread[next].wake = taken_lock();
-        if (team.thread[next].wake == NULL
+        if (!team.thread[next].lock || !team.thread[next].wake
             || PyThread_start_new_thread(help, (void *)(Py_ssize_t)next) == (unsigned long)-1)
             return next;
         team.started++;
@@ -170,15 +191,17 @@ static void share(
     team.scratch = scratch;
     team.scratch_size = scratch_size;
     team.threads = threads;
+    Py_ssize_t begin = 0;
     for (int i = 0; i < threads; i++) {
-        team.thread[i].begin = total / threads * i + (i < total % threads ? i : total % threads);
-        if (i)
-            team.thread[i - 1].end = team.thread[i].begin;
+        Py_ssize_t end = begin + total / threads + (i < total % threads);
+        set_parts(i, begin, end);
+        begin = end;
     }
-    team.thread[threads - 1].end = total;
     team.open = 1;
     wake_others(0);
+    PyThread_release_lock(team.lock);
     work(0);
+    take_lock(team.lock);
     team.open = 0;
     team.waiting = team.at_work > 0;
     int wait = team.waiting;
