@@ -430,6 +430,70 @@ DEFINE_HALF_ROWS(bfloat16)
 #define EVEN(T, p) even_##T(load_##T(p), load_##T((p) + WIDTH_##T))
 #define ODD(T, p) odd_##T(load_##T(p), load_##T((p) + WIDTH_##T))
 
+/* Groups of one to three rows, each merged and then joined with those before it. */
+#define DEFINE_GROUPS(T)                                                                          \
+    static ALWAYS_INLINE void sum_groups_at_##T(                                                  \
+        const int vectors, const T *const *row, const ptrdiff_t *sizes, ptrdiff_t groups,         \
+        ptrdiff_t j, T *dst)                                                                      \
+    {                                                                                             \
+        VECTOR_##T sum[4];                                                                        \
+        OF_VECTORS(sum[v] = AT(T, 0));                                                            \
+        if (sizes[0] == 2)                                                                        \
+            OF_VECTORS(sum[v] = sum_##T(sum[v], AT(T, 1)));                                       \
+        if (sizes[0] == 3)                                                                        \
+            OF_VECTORS(sum[v] = sum_##T(sum_##T(sum[v], AT(T, 1)), AT(T, 2)));                    \
+        for (ptrdiff_t g = 1; g < groups; g++) {                                                  \
+            row += sizes[g - 1];                                                                  \
+            if (sizes[g] == 1)                                                                    \
+                OF_VECTORS(sum[v] = sum_##T(sum[v], AT(T, 0)));                                   \
+            else if (sizes[g] == 2)                                                               \
+                OF_VECTORS(sum[v] = sum_##T(sum[v], sum_##T(AT(T, 0), AT(T, 1))));                \
+            else                                                                                  \
+                OF_VECTORS(sum[v] = sum_##T(sum_##T(sum[v], AT(T, 0)),                            \
+                                               sum_##T(AT(T, 1), AT(T, 2))));                     \
+        }                                                                                         \
+        OF_VECTORS(store_##T(dst + v * WIDTH_##T, sum[v]));                                       \
+    }                                                                                             \
+    static void sum_groups_##T(                                                                   \
+        const T *const *row, const ptrdiff_t *sizes, ptrdiff_t groups, T *dst, ptrdiff_t n)       \
+    {                                                                                             \
+        T rest[WIDTH_##T];                                                                        \
+        ptrdiff_t j = 0, last = n - WIDTH_##T;                                                    \
+        if (last >= 0) { /* computed first, as dst may be one of the rows */                      \
+            sum_groups_at_##T(1, row, sizes, groups, last, rest);                                 \
+            for (; j + 4 * WIDTH_##T <= n; j += 4 * WIDTH_##T)                                    \
+                sum_groups_at_##T(4, row, sizes, groups, j, dst + j);                             \
+            for (; j < last; j += WIDTH_##T)                                                      \
+                sum_groups_at_##T(1, row, sizes, groups, j, dst + j);                             \
+            memcpy(dst + last, rest, sizeof rest);                                                \
+            return;                                                                               \
+        }                                                                                         \
+        for (; j < n; j++) {                                                                      \
+            T sum = row[0][j];                                                                    \
+            const T *const *next = row;                                                           \
+            if (sizes[0] >= 2)                                                                    \
+                sum += row[1][j];                                                                 \
+            if (sizes[0] == 3)                                                                    \
+                sum += row[2][j];                                                                 \
+            for (ptrdiff_t g = 1; g < groups; g++) {                                              \
+                next += sizes[g - 1];                                                             \
+                if (sizes[g] == 1)                                                                \
+                    sum += next[0][j];                                                            \
+                else if (sizes[g] == 2)                                                           \
+                    sum += next[0][j] + next[1][j];                                               \
+                else                                                                              \
+                    sum = (sum + next[0][j]) + (next[1][j] + next[2][j]);                         \
+            }                                                                                     \
+            dst[j] = sum;                                                                         \
+        }                                                                                         \
+    }
+#define OF_VECTORS(EACH)              \
+    for (int v = 0; v < vectors; v++) \
+        EACH
+#define AT(T, k) load_##T(row[k] + j + v * WIDTH_##T)
+DEFINE_GROUPS(float)
+DEFINE_GROUPS(double)
+
 /* One value of a run of at least LANES: blocks of so many are merged pairwise into one, of which the
  * run's rest joins the last. Then half as many are written for RUNS runs in a row: to merge
  * neighbours there, as windows of 2, takes a tenth of what one run's last 8 would take by themselves.
