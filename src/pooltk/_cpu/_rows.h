@@ -682,30 +682,6 @@ static void move_pixels(const char *src, ptrdiff_t stride, ptrdiff_t size, char 
 #define SUMS
 #include "_small.h"
 
-/* Up to 4 rows, merged as they are read. */
-#define DEFINE_HALF_SUMS(H)                                                              \
-    static ALWAYS_INLINE void sum_up_to_4_##H(                                           \
-        const pooltk_##H *const *row, int count, float *dst, ptrdiff_t n)                \
-    {                                                                                    \
-        ptrdiff_t j = 0;                                                                 \
-        for (; j + WIDTH_float <= n; j += WIDTH_float)                                   \
-            store_float(dst + j, merged_4_sum_##H(OP_SUM, count, row, j));               \
-        for (; j < n; j++)                                                               \
-            dst[j] = scalar_merged_4_sum_##H(OP_SUM, count, row, j);                     \
-    }                                                                                    \
-    static void sum_rows_##H(                                                            \
-        const pooltk_##H *const *row, ptrdiff_t count, float *dst, ptrdiff_t n)          \
-    {                                                                                    \
-        switch (count) {                                                                 \
-        case 1: sum_up_to_4_##H(row, 1, dst, n); break;                                  \
-        case 2: sum_up_to_4_##H(row, 2, dst, n); break;                                  \
-        case 3: sum_up_to_4_##H(row, 3, dst, n); break;                                  \
-        default: sum_up_to_4_##H(row, 4, dst, n);                                        \
-        }                                                                                \
-    }
-DEFINE_HALF_SUMS(float16)
-DEFINE_HALF_SUMS(bfloat16)
-
 /* GCC before 12 cannot shuffle vectors so; without them an integer is its own vector. */
 #if defined(__has_builtin)
 #if __has_builtin(__builtin_shufflevector)
@@ -788,7 +764,7 @@ DEFINE_HALF_SUMS(bfloat16)
 
 #define KIND float16
 #define T int16_t
-#define LEAST (-0x7C00)
+#define LEAST INT16_MIN
 #define HALF_INFINITY 0x7C00
 #define EVERY_SECOND EVERY_SECOND_16
 #if defined(__SSE2__)
@@ -798,13 +774,38 @@ DEFINE_HALF_SUMS(bfloat16)
 
 #define KIND bfloat16
 #define T int16_t
-#define LEAST (-0x7F80)
+#define LEAST INT16_MIN
 #define HALF_INFINITY 0x7F80
 #define EVERY_SECOND EVERY_SECOND_16
 #if defined(__SSE2__)
 #define MAX_INSTRUCTION INSTRUCTION(max_epi16)
 #endif
 #include "_integers.h"
+
+/* Up to 4 rows of halves S, merged as they are read. */
+#define DEFINE_HALF_MERGES(NAME, OP, KIND, S, T, OF_KIND)                                     \
+    static ALWAYS_INLINE void NAME##_up_to_4(                                                 \
+        const S *const *row, int count, T *dst, ptrdiff_t n)                                  \
+    {                                                                                         \
+        ptrdiff_t j = 0;                                                                      \
+        for (; j + WIDTH_##OF_KIND <= n; j += WIDTH_##OF_KIND)                                \
+            store_##OF_KIND(dst + j, merged_4_##KIND(OP, count, row, j));                     \
+        for (; j < n; j++)                                                                    \
+            dst[j] = scalar_merged_4_##KIND(OP, count, row, j);                               \
+    }                                                                                         \
+    static void NAME(const S *const *row, ptrdiff_t count, T *dst, ptrdiff_t n)               \
+    {                                                                                         \
+        switch (count) {                                                                      \
+        case 1: NAME##_up_to_4(row, 1, dst, n); break;                                        \
+        case 2: NAME##_up_to_4(row, 2, dst, n); break;                                        \
+        case 3: NAME##_up_to_4(row, 3, dst, n); break;                                        \
+        default: NAME##_up_to_4(row, 4, dst, n);                                              \
+        }                                                                                     \
+    }
+DEFINE_HALF_MERGES(sum_rows_float16, OP_SUM, sum_float16, pooltk_float16, float, float)
+DEFINE_HALF_MERGES(sum_rows_bfloat16, OP_SUM, sum_bfloat16, pooltk_bfloat16, float, float)
+DEFINE_HALF_MERGES(max_rows_float16, OP_MAX, float16, int16_t, int16_t, float16)
+DEFINE_HALF_MERGES(max_rows_bfloat16, OP_MAX, bfloat16, int16_t, int16_t, bfloat16)
 
 #define KIND sum_int8
 #define WIDENED _mm256_cvtepi8_epi16

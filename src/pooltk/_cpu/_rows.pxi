@@ -59,6 +59,8 @@ cdef extern from "_rows.h" nogil:
     )
     void sum_rows_float16(const float16_t** rows, Py_ssize_t count, float* dst, Py_ssize_t n)
     void sum_rows_bfloat16(const bfloat16_t** rows, Py_ssize_t count, float* dst, Py_ssize_t n)
+    void max_rows_float16(const int16_t** rows, Py_ssize_t count, int16_t* dst, Py_ssize_t n)
+    void max_rows_bfloat16(const int16_t** rows, Py_ssize_t count, int16_t* dst, Py_ssize_t n)
     void floats_of_float16s(const float16_t* src, float* dst, Py_ssize_t n)
     void floats_of_bfloat16s(const bfloat16_t* src, float* dst, Py_ssize_t n)
     void float16s_of_floats(const float* src, float16_t* dst, Py_ssize_t n)

@@ -146,10 +146,8 @@ cdef inline acc_t identity_of(const job_t* job, const acc_t* _) noexcept nogil:
         return 0 if job.src.kind >= UINT8 else <acc_t>-INFINITY
     elif acc_t is int8_t:
         return INT8_MIN
-    elif acc_t is int16_t:  # of halves: minus infinity
-        if job.src.kind == FLOAT16:
-            return -0x7C00
-        return -0x7F80 if job.src.kind == BFLOAT16 else INT16_MIN
+    elif acc_t is int16_t:  # of halves too: minus infinity
+        return INT16_MIN
     elif acc_t is int32_t:
         return INT32_MIN
     elif acc_t is int64_t:
@@ -269,13 +267,13 @@ cdef void load_tap(
 
 
 cdef inline bint are_halves(const job_t* job, const acc_t* _) noexcept nogil:
-    """Halves that are summed up as they are read, if one lies behind the other."""
-    return acc_t is float and not job.divide_first and (
+    """Halves that are merged as they are read, if one lies behind the other."""
+    return (acc_t is float or acc_t is int16_t) and not job.divide_first and (
         job.src.kind == FLOAT16 or job.src.kind == BFLOAT16
     )
 
 
-cdef inline void sum_halves(
+cdef inline void merge_halves(
     const job_t* job, const acc_t** rows, Py_ssize_t count, acc_t* dst, Py_ssize_t n
 ) noexcept nogil:
     if acc_t is float:
@@ -283,6 +281,11 @@ cdef inline void sum_halves(
             sum_rows_float16(<const float16_t**>rows, count, dst, n)
         else:
             sum_rows_bfloat16(<const bfloat16_t**>rows, count, dst, n)
+    elif acc_t is int16_t:
+        if job.src.kind == FLOAT16:
+            max_rows_float16(rows, count, dst, n)
+        else:
+            max_rows_bfloat16(rows, count, dst, n)
 
 
 cdef void merge_taps(
@@ -351,7 +354,7 @@ cdef void merge_taps(
                     y = 0
                     z += 1
         if halves:
-            sum_halves(job, rows, count, top, n)
+            merge_halves(job, rows, count, top, n)
         elif not whole_runs:
             merge_up_to_4(job.op, rows, count, top, n)
         trees += 1
@@ -848,7 +851,7 @@ cdef void reduce_windows(
         return
     src = tile.src_offset + address(&job.src, taps.depth, taps.height, 0, tile.c)
     if (
-        channels == 1 and (job.direct_rows or are_halves(job, scratch) and (
+        channels == 1 and (job.direct_rows or acc_t is float and are_halves(job, scratch) and (
             job.src.stride[2] == job.src.item and axis.kernel_size >= LANES
         ))
         and taps.count[0] * taps.count[1] == 1
