@@ -4,6 +4,7 @@ cdef enum:
     CHUNK = 4096        # elements of a row that are loaded at once
     LONG_ROW = 24       # shorter rows are pooled together
     TILE = 2048         # elements of merged rows in a tile
+    IMAGE_ROW = 16384   # bytes of a row of short elements that a tile holds
     WIDE_ROWS = 8       # windows of more rows, overlapping by three quarters, share merges of them
     WIDE_TILE = 6144    # bytes of a merged row of such windows
     WIDE_BIN = 32       # windows of more columns that hardly overlap are reduced where they lie
@@ -1339,6 +1340,9 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
 
     # Columns of output, then rows, until the merged rows fill a tile.
     columns = max(1, TILE // job.tile_c)
+    # Rows of images are not cut: down a part of them, each is another page.
+    if job.small and job.src.item < 4:
+        columns = max(columns, IMAGE_ROW // (job.src.item * job.tile_c))
     limbs = 2 if job.src.item == 8 and job.op == SUM else 1
     if job.wide_rows:
         columns = WIDE_TILE // (limbs * job.tile_c * <Py_ssize_t>sizeof(acc_t))
