@@ -12,7 +12,7 @@ cdef extern from "_halves.h" nogil:
     float float_of_bfloat16(unsigned short half)
     unsigned short bfloat16_of_float(float value)
     int16_t ordered_half(unsigned short half, unsigned short infinity)
-    unsigned short half_of_ordered(int16_t value)
+    unsigned short half_of_ordered(int16_t value, unsigned short infinity)
 
 ctypedef fused item_t:
     float
@@ -191,12 +191,12 @@ cdef inline float to_float(const acc_t* value) noexcept nogil:
 cdef inline void restore(const acc_t* value, item_t* place) noexcept nogil:
     if item_t is float16_t:
         if acc_t is int16_t:
-            place.bits = half_of_ordered(value[0])
+            place.bits = half_of_ordered(value[0], 0x7C00)
         else:
             place.bits = float16_of_float(to_float(value))
     elif item_t is bfloat16_t:
         if acc_t is int16_t:
-            place.bits = half_of_ordered(value[0])
+            place.bits = half_of_ordered(value[0], 0x7F80)
         else:
             place.bits = bfloat16_of_float(to_float(value))
     else:

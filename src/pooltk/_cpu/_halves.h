@@ -71,18 +71,18 @@ static inline float float_rounded_to_odd(double value)
     return float_of_bits(bits);
 }
 
-/* Both zeros are 0, every NaN is INT16_MAX; `infinity` is the type's bits for it. */
+/* Negative ones in reverse, and all so far down that minus infinity, whose bits without the sign are
+ * `infinity`, is INT16_MIN: what lies below it, NaN with a sign, comes out on top, above the others. */
 static inline int16_t ordered_half(uint16_t half, uint16_t infinity)
 {
-    int16_t magnitude = (int16_t)(half & 0x7FFF), sign = (int16_t)((int16_t)half >> 15);
-    int16_t value = (int16_t)((magnitude ^ sign) - sign);
-    return magnitude > (int16_t)infinity ? INT16_MAX : value;
+    uint16_t reversed = (uint16_t)((int16_t)half >> 15) & 0x7FFF;
+    return (int16_t)((half ^ reversed) - (0x7FFF - infinity));
 }
 
-static inline uint16_t half_of_ordered(int16_t value)
+static inline uint16_t half_of_ordered(int16_t value, uint16_t infinity)
 {
-    int16_t sign = (int16_t)(value >> 15);
-    return (uint16_t)(((value ^ sign) - sign) | (sign & (int16_t)0x8000));
+    uint16_t half = (uint16_t)value + (0x7FFF - infinity);
+    return half ^ ((uint16_t)((int16_t)half >> 15) & 0x7FFF);
 }
 
 #endif

@@ -81,14 +81,16 @@ static ALWAYS_INLINE VECTOR OF_T(sorted_)(VECTOR a)
 }
 
 #if defined(HALF_INFINITY) /* as ordered_half and half_of_ordered of _halves.h */
+#if defined(INTEGER_VECTORS)
+typedef uint16_t OF_T(bits_) __attribute__((vector_size(VECTOR_BYTES)));
+#else
+typedef uint16_t OF_T(bits_);
+#endif
+
 static ALWAYS_INLINE VECTOR OF_T(read_)(const T *p)
 {
-    VECTOR half = OF_T(load_)(p), magnitude = half & INT16_MAX, sign = half >> 15;
-    VECTOR infinity = magnitude - magnitude + HALF_INFINITY, nan = infinity < magnitude;
-#if !defined(INTEGER_VECTORS)
-    nan = -nan;
-#endif
-    return (((magnitude ^ sign) - sign) & ~nan) | (nan & INT16_MAX);
+    VECTOR half = OF_T(load_)(p);
+    return (VECTOR)((OF_T(bits_))(half ^ (half >> 15 & INT16_MAX)) - (INT16_MAX - HALF_INFINITY));
 }
 
 static ALWAYS_INLINE T OF_T(scalar_read_)(T half)
@@ -98,8 +100,8 @@ static ALWAYS_INLINE T OF_T(scalar_read_)(T half)
 
 static ALWAYS_INLINE void OF_T(write_)(T *dst, VECTOR value)
 {
-    VECTOR sign = value >> 15;
-    OF_T(store_)(dst, ((value ^ sign) - sign) | (sign & INT16_MIN));
+    VECTOR half = (VECTOR)((OF_T(bits_))value + (INT16_MAX - HALF_INFINITY));
+    OF_T(store_)(dst, half ^ (half >> 15 & INT16_MAX));
 }
 #elif defined(SUMS)
 #if defined(INTEGER_VECTORS)

@@ -430,6 +430,70 @@ DEFINE_HALF_ROWS(bfloat16)
 #define EVEN(T, p) even_##T(load_##T(p), load_##T((p) + WIDTH_##T))
 #define ODD(T, p) odd_##T(load_##T(p), load_##T((p) + WIDTH_##T))
 
+/* Groups of one to three rows, each merged and then joined with those before it. */
+#define DEFINE_GROUPS(T)                                                                          \
+    static ALWAYS_INLINE void sum_groups_at_##T(                                                  \
+        const int vectors, const T *const *row, const ptrdiff_t *sizes, ptrdiff_t groups,         \
+        ptrdiff_t j, T *dst)                                                                      \
+    {                                                                                             \
+        VECTOR_##T sum[4];                                                                        \
+        OF_VECTORS(sum[v] = AT(T, 0));                                                            \
+        if (sizes[0] == 2)                                                                        \
+            OF_VECTORS(sum[v] = sum_##T(sum[v], AT(T, 1)));                                       \
+        if (sizes[0] == 3)                                                                        \
+            OF_VECTORS(sum[v] = sum_##T(sum_##T(sum[v], AT(T, 1)), AT(T, 2)));                    \
+        for (ptrdiff_t g = 1; g < groups; g++) {                                                  \
+            row += sizes[g - 1];                                                                  \
+            if (sizes[g] == 1)                                                                    \
+                OF_VECTORS(sum[v] = sum_##T(sum[v], AT(T, 0)));                                   \
+            else if (sizes[g] == 2)                                                               \
+                OF_VECTORS(sum[v] = sum_##T(sum[v], sum_##T(AT(T, 0), AT(T, 1))));                \
+            else                                                                                  \
+                OF_VECTORS(sum[v] = sum_##T(sum_##T(sum[v], AT(T, 0)),                            \
+                                               sum_##T(AT(T, 1), AT(T, 2))));                     \
+        }                                                                                         \
+        OF_VECTORS(store_##T(dst + v * WIDTH_##T, sum[v]));                                       \
+    }                                                                                             \
+    static void sum_groups_##T(                                                                   \
+        const T *const *row, const ptrdiff_t *sizes, ptrdiff_t groups, T *dst, ptrdiff_t n)       \
+    {                                                                                             \
+        T rest[WIDTH_##T];                                                                        \
+        ptrdiff_t j = 0, last = n - WIDTH_##T;                                                    \
+        if (last >= 0) { /* computed first, as dst may be one of the rows */                      \
+            sum_groups_at_##T(1, row, sizes, groups, last, rest);                                 \
+            for (; j + 4 * WIDTH_##T <= n; j += 4 * WIDTH_##T)                                    \
+                sum_groups_at_##T(4, row, sizes, groups, j, dst + j);                             \
+            for (; j < last; j += WIDTH_##T)                                                      \
+                sum_groups_at_##T(1, row, sizes, groups, j, dst + j);                             \
+            memcpy(dst + last, rest, sizeof rest);                                                \
+            return;                                                                               \
+        }                                                                                         \
+        for (; j < n; j++) {                                                                      \
+            T sum = row[0][j];                                                                    \
+            const T *const *next = row;                                                           \
+            if (sizes[0] >= 2)                                                                    \
+                sum += row[1][j];                                                                 \
+            if (sizes[0] == 3)                                                                    \
+                sum += row[2][j];                                                                 \
+            for (ptrdiff_t g = 1; g < groups; g++) {                                              \
+                next += sizes[g - 1];                                                             \
+                if (sizes[g] == 1)                                                                \
+                    sum += next[0][j];                                                            \
+                else if (sizes[g] == 2)                                                           \
+                    sum += next[0][j] + next[1][j];                                               \
+                else                                                                              \
+                    sum = (sum + next[0][j]) + (next[1][j] + next[2][j]);                         \
+            }                                                                                     \
+            dst[j] = sum;                                                                         \
+        }                                                                                         \
+    }
+#define OF_VECTORS(EACH)              \
+    for (int v = 0; v < vectors; v++) \
+        EACH
+#define AT(T, k) load_##T(row[k] + j + v * WIDTH_##T)
+DEFINE_GROUPS(float)
+DEFINE_GROUPS(double)
+
 /* One value of a run of at least LANES: blocks of so many are merged pairwise into one, of which the
  * run's rest joins the last. Then half as many are written for RUNS runs in a row: to merge
  * neighbours there, as windows of 2, takes a tenth of what one run's last 8 would take by themselves.
@@ -635,30 +699,6 @@ static void move_pixels(const char *src, ptrdiff_t stride, ptrdiff_t size, char 
 #define SUMS
 #include "_small.h"
 
-/* Up to 4 rows, merged as they are read. */
-#define DEFINE_HALF_SUMS(H)                                                              \
-    static ALWAYS_INLINE void sum_up_to_4_##H(                                           \
-        const pooltk_##H *const *row, int count, float *dst, ptrdiff_t n)                \
-    {                                                                                    \
-        ptrdiff_t j = 0;                                                                 \
-        for (; j + WIDTH_float <= n; j += WIDTH_float)                                   \
-            store_float(dst + j, merged_4_sum_##H(OP_SUM, count, row, j));               \
-        for (; j < n; j++)                                                               \
-            dst[j] = scalar_merged_4_sum_##H(OP_SUM, count, row, j);                     \
-    }                                                                                    \
-    static void sum_rows_##H(                                                            \
-        const pooltk_##H *const *row, ptrdiff_t count, float *dst, ptrdiff_t n)          \
-    {                                                                                    \
-        switch (count) {                                                                 \
-        case 1: sum_up_to_4_##H(row, 1, dst, n); break;                                  \
-        case 2: sum_up_to_4_##H(row, 2, dst, n); break;                                  \
-        case 3: sum_up_to_4_##H(row, 3, dst, n); break;                                  \
-        default: sum_up_to_4_##H(row, 4, dst, n);                                        \
-        }                                                                                \
-    }
-DEFINE_HALF_SUMS(float16)
-DEFINE_HALF_SUMS(bfloat16)
-
 /* GCC before 12 cannot shuffle vectors so; without them an integer is its own vector. */
 #if defined(__has_builtin)
 #if __has_builtin(__builtin_shufflevector)
@@ -741,7 +781,7 @@ DEFINE_HALF_SUMS(bfloat16)
 
 #define KIND float16
 #define T int16_t
-#define LEAST (-0x7C00)
+#define LEAST INT16_MIN
 #define HALF_INFINITY 0x7C00
 #define EVERY_SECOND EVERY_SECOND_16
 #if defined(__SSE2__)
@@ -751,13 +791,38 @@ DEFINE_HALF_SUMS(bfloat16)
 
 #define KIND bfloat16
 #define T int16_t
-#define LEAST (-0x7F80)
+#define LEAST INT16_MIN
 #define HALF_INFINITY 0x7F80
 #define EVERY_SECOND EVERY_SECOND_16
 #if defined(__SSE2__)
 #define MAX_INSTRUCTION INSTRUCTION(max_epi16)
 #endif
 #include "_integers.h"
+
+/* Up to 4 rows of halves S, merged as they are read. */
+#define DEFINE_HALF_MERGES(NAME, OP, KIND, S, T, OF_KIND)                                     \
+    static ALWAYS_INLINE void NAME##_up_to_4(                                                 \
+        const S *const *row, int count, T *dst, ptrdiff_t n)                                  \
+    {                                                                                         \
+        ptrdiff_t j = 0;                                                                      \
+        for (; j + WIDTH_##OF_KIND <= n; j += WIDTH_##OF_KIND)                                \
+            store_##OF_KIND(dst + j, merged_4_##KIND(OP, count, row, j));                     \
+        for (; j < n; j++)                                                                    \
+            dst[j] = scalar_merged_4_##KIND(OP, count, row, j);                               \
+    }                                                                                         \
+    static void NAME(const S *const *row, ptrdiff_t count, T *dst, ptrdiff_t n)               \
+    {                                                                                         \
+        switch (count) {                                                                      \
+        case 1: NAME##_up_to_4(row, 1, dst, n); break;                                        \
+        case 2: NAME##_up_to_4(row, 2, dst, n); break;                                        \
+        case 3: NAME##_up_to_4(row, 3, dst, n); break;                                        \
+        default: NAME##_up_to_4(row, 4, dst, n);                                              \
+        }                                                                                     \
+    }
+DEFINE_HALF_MERGES(sum_rows_float16, OP_SUM, sum_float16, pooltk_float16, float, float)
+DEFINE_HALF_MERGES(sum_rows_bfloat16, OP_SUM, sum_bfloat16, pooltk_bfloat16, float, float)
+DEFINE_HALF_MERGES(max_rows_float16, OP_MAX, float16, int16_t, int16_t, float16)
+DEFINE_HALF_MERGES(max_rows_bfloat16, OP_MAX, bfloat16, int16_t, int16_t, bfloat16)
 
 #define KIND sum_int8
 #define WIDENED _mm256_cvtepi8_epi16
@@ -808,29 +873,38 @@ DEFINE_HALF_SUMS(bfloat16)
 #include "_integers.h"
 
 #if defined(__AVX2__)
-/* Averages of 2x2 pixels of three bytes, the commonest images: bytes of neighbouring pixels are
- * brought together and added in pairs. */
-static void average_colours(const small_windows *w)
+/* Averages of 2x2 pixels of one byte or three, the commonest images: bytes of neighbouring pixels are
+ * added in pairs, colours after they have been brought together. */
+static ALWAYS_INLINE void average_bytes_of(int channels, const small_windows *w)
 {
     const __m256i together = _mm256_broadcastsi128_si256(
         _mm_setr_epi8(0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11, -1, -1, -1, -1));
     const __m256i ones = _mm256_set1_epi8(1), one = _mm256_set1_epi16(1);
     const __m256i half = _mm256_set1_epi16((int16_t)((1 << w->shift >> 1) - 1));
+    const int results = channels == 1 ? 16 : 12, room = channels == 1 ? 16 : 15;
     const char *src = w->src;
     char *dst = w->dst;
     for (ptrdiff_t y = 0; y < w->rows; y++, src += w->src_row, dst += w->dst_row) {
         const uint8_t *row[2] = {(const uint8_t *)src, (const uint8_t *)(src + w->tap[1])};
         uint8_t *out = (uint8_t *)dst;
         ptrdiff_t left = w->outputs;
-        /* 12 results from 24 bytes of each row; 28 are read, and 14 written */
-        for (; left >= 15; left -= 12, out += 12) {
+        /* of colours 12 results from 24 bytes of each row; 28 are read, and 14 written */
+        for (; left >= room || (channels == 1 && left > 0); left -= results, out += results) {
             __m256i sum[2];
-            for (int k = 0; k < 2; k++, row[k - 1] += 24) {
+            if (left < room) { /* the last vector lies over its neighbour */
+                row[0] -= 2 * (room - left);
+                row[1] -= 2 * (room - left);
+                out -= room - left;
+                left = room;
+            }
+            for (int k = 0; k < 2; k++, row[k - 1] += 2 * results) {
                 __m128i low = _mm_loadu_si128((const __m128i *)row[k]);
-                __m128i high = _mm_loadu_si128((const __m128i *)(row[k] + 12));
+                __m128i high = _mm_loadu_si128((const __m128i *)(row[k] + (channels == 1 ? 16 : 12)));
                 prefetch_line((const char *)row[k] + AHEAD);
                 sum[k] = _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
-                sum[k] = _mm256_maddubs_epi16(_mm256_shuffle_epi8(sum[k], together), ones);
+                if (channels == 3)
+                    sum[k] = _mm256_shuffle_epi8(sum[k], together);
+                sum[k] = _mm256_maddubs_epi16(sum[k], ones);
             }
             sum[0] = _mm256_add_epi16(sum[0], sum[1]);
             sum[1] = _mm256_and_si256(SHIFTED_(sra_epi16, sum[0], w->shift), one); /* half to even */
@@ -838,21 +912,27 @@ static void average_colours(const small_windows *w)
             sum[0] = SHIFTED_(sra_epi16, sum[0], w->shift);
             sum[0] = _mm256_packus_epi16(sum[0], sum[0]);
             _mm_storel_epi64((__m128i *)out, _mm256_castsi256_si128(sum[0]));
-            _mm_storel_epi64((__m128i *)(out + 6), _mm256_extracti128_si256(sum[0], 1));
+            _mm_storel_epi64((__m128i *)(out + results / 2), _mm256_extracti128_si256(sum[0], 1));
         }
         for (ptrdiff_t j = 0; j < left; j++) {
-            ptrdiff_t at = j / 3 * 6 + j % 3;
-            int sum = row[0][at] + row[0][at + 3] + row[1][at] + row[1][at + 3];
+            ptrdiff_t at = j / channels * 2 * channels + j % channels;
+            int sum = row[0][at] + row[0][at + channels] + row[1][at] + row[1][at + channels];
             out[j] = (uint8_t)((sum + (1 << w->shift >> 1) - 1 + (sum >> w->shift & 1)) >> w->shift);
         }
     }
 }
-#define AVERAGES_COLOURS(w)                                                       \
-    ((w)->columns == 2 && (w)->stride == 2 && (w)->channels == 3 && (w)->taps == 2 && \
-     (w)->before == 0 && 2 * (w)->outputs <= (w)->columns_inside)
+
+static void average_bytes(const small_windows *w)
+{
+    w->channels == 1 ? average_bytes_of(1, w) : average_bytes_of(3, w);
+}
+#define AVERAGES_BYTES(w)                                                             \
+    ((w)->columns == 2 && (w)->stride == 2 && (w)->taps == 2 && (w)->before == 0 &&   \
+     ((w)->channels == 3 || ((w)->channels == 1 && (w)->outputs >= 16)) &&            \
+     2 * (w)->outputs <= (w)->columns_inside)
 #else
-#define AVERAGES_COLOURS(w) 0
-#define average_colours(w)
+#define AVERAGES_BYTES(w) 0
+#define average_bytes(w)
 #endif
 
 /* Averages of one element: it itself, but for the NaN that all averages have. */
@@ -878,8 +958,8 @@ static void copy_small(kind_t kind, const small_windows *w)
 
 static void pool_small(kind_t kind, const small_windows *w)
 {
-    if (kind == KIND_UINT8 && w->op == OP_SUM && AVERAGES_COLOURS(w)) {
-        average_colours(w);
+    if (kind == KIND_UINT8 && w->op == OP_SUM && AVERAGES_BYTES(w)) {
+        average_bytes(w);
         return;
     }
     if (kind <= KIND_BFLOAT16 && w->finish == MULTIPLIED && w->by == 1 && w->before == 0 &&

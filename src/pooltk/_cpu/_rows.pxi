@@ -63,6 +63,8 @@ cdef extern from "_rows.h" nogil:
     )
     void sum_rows_float16(const float16_t** rows, Py_ssize_t count, float* dst, Py_ssize_t n)
     void sum_rows_bfloat16(const bfloat16_t** rows, Py_ssize_t count, float* dst, Py_ssize_t n)
+    void max_rows_float16(const int16_t** rows, Py_ssize_t count, int16_t* dst, Py_ssize_t n)
+    void max_rows_bfloat16(const int16_t** rows, Py_ssize_t count, int16_t* dst, Py_ssize_t n)
     void floats_of_float16s(const float16_t* src, float* dst, Py_ssize_t n)
     void floats_of_bfloat16s(const bfloat16_t* src, float* dst, Py_ssize_t n)
     void float16s_of_floats(const float* src, float16_t* dst, Py_ssize_t n)
@@ -80,6 +82,12 @@ cdef extern from "_rows.h" nogil:
     void sum3_float(const float* a, const float* b, const float* c, float* dst, Py_ssize_t n)
     void sum4_float(
         const float* a, const float* b, const float* c, const float* d, float* dst, Py_ssize_t n
+    )
+    void sum_groups_float(
+        const float** rows, const Py_ssize_t* sizes, Py_ssize_t groups, float* dst, Py_ssize_t n
+    )
+    void sum_groups_double(
+        const double** rows, const Py_ssize_t* sizes, Py_ssize_t groups, double* dst, Py_ssize_t n
     )
     void sum_pairs_float(const float* a, float* dst, Py_ssize_t n)
     void sum_triples_float(const float* a, float* dst, Py_ssize_t n)
@@ -202,6 +210,29 @@ cdef inline void merge_up_to_4(
         merge4(op, rows[0], rows[1], rows[2], rows[3], dst, n)
 
 
+cdef void merge_groups(
+    int op, const acc_t** rows, const Py_ssize_t* sizes, Py_ssize_t groups, acc_t* dst, Py_ssize_t n
+) noexcept nogil:
+    """dst = groups of up to three rows, each merged and then joined with those before it."""
+    cdef Py_ssize_t count = 0, done, more
+    if op == SUM:
+        if acc_t is float:
+            sum_groups_float(rows, sizes, groups, dst, n)
+            return
+        elif acc_t is double:
+            sum_groups_double(rows, sizes, groups, dst, n)
+            return
+    for more in range(groups):
+        count += sizes[more]
+    done = min(count, 4)
+    merge_up_to_4(op, rows, done, dst, n)
+    while done < count:  # in any order: these have no rounding
+        more = min(count - done, 3)
+        rows[done - 1] = dst
+        merge_up_to_4(op, rows + done - 1, more + 1, dst, n)
+        done += more
+
+
 cdef inline void pairs(int op, const acc_t* a, acc_t* dst, Py_ssize_t n) noexcept nogil:
     """Windows of 2, stride 2."""
     cdef Py_ssize_t j
@@ -281,28 +312,33 @@ cdef void slide_by_digits(
 ) noexcept nogil:
     """The same from windows of 1, 4, 16, ... taps that the digits of the width name."""
     cdef Py_ssize_t taps = 1, reach = n + (width - 1) * shift, covered = 0, count = 0, i
+    cdef Py_ssize_t sizes[3]
+    cdef Py_ssize_t groups = 0
     cdef const acc_t* window = src
-    cdef const acc_t* rows[4]
+    cdef const acc_t* rows[9]
     cdef acc_t* wider
     while True:
-        for i in range(width // taps % 4):
+        sizes[groups] = width // taps % 4
+        for i in range(sizes[groups]):
             rows[count] = window + covered * shift
             covered += taps
             count += 1
-        if count > 1 or (count == 1 and rows[0] != src) or 4 * taps > width:
-            merge_up_to_4(op, rows, count, dst, n)
-            rows[0] = dst
-            count = 1
+        groups += sizes[groups] > 0
         if 4 * taps > width:
-            return
-        reach -= 3 * taps * shift
+            break
         wider = odd if window == even else even
+        if taps > 4 and groups > 0:  # before what was merged earlier is written over
+            merge_groups(op, rows, sizes, groups, dst, n)
+            rows[0] = dst
+            sizes[0] = count = groups = 1
+        reach -= 3 * taps * shift
         merge4(
             op, window, window + taps * shift, window + 2 * taps * shift,
             window + 3 * taps * shift, wider, reach,
         )
         window = wider
         taps *= 4
+    merge_groups(op, rows, sizes, groups, dst, n)
 
 
 cdef void every(

@@ -4,8 +4,9 @@ cdef enum:
     CHUNK = 4096        # elements of a row that are loaded at once
     LONG_ROW = 24       # shorter rows are pooled together
     TILE = 2048         # elements of merged rows in a tile
+    IMAGE_ROW = 16384   # bytes of a row of short elements that a tile holds
     WIDE_ROWS = 8       # windows of more rows, overlapping by three quarters, share merges of them
-    WIDE_TILE = 8192    # bytes of a merged row of such windows
+    WIDE_TILE = 6144    # bytes of a merged row of such windows
     WIDE_BIN = 32       # windows of more columns that hardly overlap are reduced where they lie
 
 
@@ -152,10 +153,8 @@ cdef inline acc_t identity_of(const job_t* job, const acc_t* _) noexcept nogil:
         return 0 if job.src.kind >= UINT8 else <acc_t>-INFINITY
     elif acc_t is int8_t:
         return INT8_MIN
-    elif acc_t is int16_t:  # of halves: minus infinity
-        if job.src.kind == FLOAT16:
-            return -0x7C00
-        return -0x7F80 if job.src.kind == BFLOAT16 else INT16_MIN
+    elif acc_t is int16_t:  # of halves too: minus infinity
+        return INT16_MIN
     elif acc_t is int32_t:
         return INT32_MIN
     elif acc_t is int64_t:
@@ -275,13 +274,13 @@ cdef void load_tap(
 
 
 cdef inline bint are_halves(const job_t* job, const acc_t* _) noexcept nogil:
-    """Halves that are summed up as they are read, if one lies behind the other."""
-    return acc_t is float and not job.divide_first and (
+    """Halves that are merged as they are read, if one lies behind the other."""
+    return (acc_t is float or acc_t is int16_t) and not job.divide_first and (
         job.src.kind == FLOAT16 or job.src.kind == BFLOAT16
     )
 
 
-cdef inline void sum_halves(
+cdef inline void merge_halves(
     const job_t* job, const acc_t** rows, Py_ssize_t count, acc_t* dst, Py_ssize_t n
 ) noexcept nogil:
     if acc_t is float:
@@ -289,6 +288,11 @@ cdef inline void sum_halves(
             sum_rows_float16(<const float16_t**>rows, count, dst, n)
         else:
             sum_rows_bfloat16(<const bfloat16_t**>rows, count, dst, n)
+    elif acc_t is int16_t:
+        if job.src.kind == FLOAT16:
+            max_rows_float16(rows, count, dst, n)
+        else:
+            max_rows_bfloat16(rows, count, dst, n)
 
 
 cdef void merge_taps(
@@ -357,7 +361,7 @@ cdef void merge_taps(
                     y = 0
                     z += 1
         if halves:
-            sum_halves(job, rows, count, top, n)
+            merge_halves(job, rows, count, top, n)
         elif not whole_runs:
             merge_up_to_4(job.op, rows, count, top, n)
         trees += 1
@@ -445,10 +449,8 @@ cdef void merge_window_rows(
 # Windows of many overlapping rows: rows come one by one, and merges of them are kept.
 
 cdef inline Py_ssize_t kept_rows(const axis_t* axis, Py_ssize_t taps) noexcept nogil:
-    """How many of the latest windows of so many rows are needed yet."""
-    if 2 * taps <= axis.kernel_size:
-        return taps * axis.dilation + 1
-    return (axis.kernel_size - taps) * axis.dilation + 1
+    """How many merges of so many rows a window may consist of."""
+    return axis.kernel_size // taps * axis.dilation
 
 
 cdef inline bint has_blocks(const job_t* job) noexcept nogil:
@@ -516,61 +518,75 @@ cdef void merge_blocks(
         merge2(MAX, rows + (slot + 1) * size, so_far, dst, n)
 
 
-cdef void merge_doubled(
+cdef void merge_aligned(
     const job_t* job, tile_t* tile, Py_ssize_t end, acc_t* scratch, acc_t* dst
 ) noexcept nogil:
     """dst = the rows of the window that reaches to `end`.
 
-    Windows of the latest 1, 2, 4, ... rows are kept, each merged from two, and those are merged
-    that the binary digits of kernel_size name.
+    Of rows `dilation` apart, each that begins at a multiple of 2, 4, 8, ... is merged with as many,
+    once; a window is two of each length at most, merged from the shortest on, in a tree that is
+    no higher than a balanced one.
     """
     cdef const axis_t* axis = &job.window[1]
-    cdef Py_ssize_t n = tile.columns * tile.channels, size = job.row_size
-    cdef Py_ssize_t taps, covered = 0, row, kept, count = 0, limb = tile.limb == HIGH
+    cdef Py_ssize_t n = tile.columns * tile.channels, dilation = axis.dilation
+    cdef Py_ssize_t limb = tile.limb == HIGH, row, taps, low, high, phase, count = 0, groups = 0
     cdef acc_t* level
     cdef acc_t* wider
-    cdef const acc_t* window
-    cdef const acc_t* rows[4]
-    while True:
-        level = scratch + job.at_rows + limb * job.rows_size
+    cdef const acc_t* merged
+    cdef const acc_t* rows[128]
+    cdef Py_ssize_t sizes[64]
+    while tile.top + tile.rows[limb] < end:
         row = tile.rows[limb]
-        if tile.top + row == end:
-            break
-        kept = kept_rows(axis, 1)
-        window = wide_row(job, tile, tile.top + row, scratch, level + row % kept * size, True)
+        level = scratch + job.at_rows + limb * job.rows_size
+        merged = aligned_rows(job, tile, 1, row, level, scratch, True)
         taps = 1
-        while 2 * taps <= axis.kernel_size and row >= (2 * taps - 1) * axis.dilation:
-            rows[0] = kept_row(job, tile, taps, row - taps * axis.dilation, scratch, level)
-            level += kept_rows(axis, taps) * size
+        while 2 * taps <= axis.kernel_size and (row // dilation + 1) % (2 * taps) == 0:
+            wider = level + kept_rows(axis, taps) * job.row_size
+            rows[0] = aligned_rows(job, tile, taps, row - taps * dilation, level, scratch, False)
+            level = wider
             taps *= 2
-            wider = level + row % kept_rows(axis, taps) * size
-            merge2(job.op, rows[0], window, wider, n)
-            window = wider
+            wider = <acc_t*>aligned_rows(job, tile, taps, row, level, scratch, True)
+            merge2(job.op, rows[0], merged, wider, n)
+            merged = wider
         tile.rows[limb] += 1
+    row = end - extent(axis) - tile.top
+    phase = row % dilation
+    low = row // dilation
+    high = low + axis.kernel_size
+    level = scratch + job.at_rows + limb * job.rows_size
     taps = 1
-    while taps <= axis.kernel_size:
-        if axis.kernel_size & taps:
-            rows[count] = kept_row(
-                job, tile, taps, row - 1 - covered * axis.dilation, scratch, level
+    while low < high:
+        sizes[groups] = 0
+        if low & taps:
+            rows[count] = aligned_rows(
+                job, tile, taps, low * dilation + phase, level, scratch, False
             )
-            covered += taps
+            low += taps
             count += 1
-        if count == 4 or 2 * taps > axis.kernel_size:
-            merge_up_to_4(job.op, rows, count, dst, n)
-            rows[0] = dst
-            count = 1
-        level += kept_rows(axis, taps) * size
+            sizes[groups] += 1
+        if high & taps:
+            high -= taps
+            rows[count] = aligned_rows(
+                job, tile, taps, high * dilation + phase, level, scratch, False
+            )
+            count += 1
+            sizes[groups] += 1
+        groups += sizes[groups] > 0
+        level += kept_rows(axis, taps) * job.row_size
         taps *= 2
+    merge_groups(job.op, rows, sizes, groups, dst, n)
 
 
-cdef inline const acc_t* kept_row(
-    const job_t* job, const tile_t* tile, Py_ssize_t taps, Py_ssize_t row, acc_t* scratch,
-    acc_t* level,
+cdef inline const acc_t* aligned_rows(
+    const job_t* job, const tile_t* tile, Py_ssize_t taps, Py_ssize_t row, acc_t* level,
+    acc_t* scratch, bint fresh,
 ) noexcept nogil:
-    """The window of `taps` rows that ends with this one, after it has been merged."""
-    level += row % kept_rows(&job.window[1], taps) * job.row_size
+    """Where the merge of `taps` rows is, of which this is one."""
+    cdef const axis_t* axis = &job.window[1]
+    cdef Py_ssize_t slot = row // axis.dilation // taps % (axis.kernel_size // taps)
+    level += (slot * axis.dilation + row % axis.dilation) * job.row_size
     if taps == 1:
-        return wide_row(job, tile, tile.top + row, scratch, level, False)
+        return wide_row(job, tile, tile.top + row, scratch, level, fresh)
     return level
 
 
@@ -617,7 +633,7 @@ cdef void merge_wide_rows(const job_t* job, tile_t* tile, acc_t* scratch) noexce
         if has_blocks(job):
             merge_blocks(job, tile, end, scratch, row + begin)
         else:
-            merge_doubled(job, tile, end, scratch, row + begin)
+            merge_aligned(job, tile, end, scratch, row + begin)
         for j in range(begin):
             row[j] = identity
         for j in range(behind, tile.pitch * tile.channels):
@@ -842,7 +858,7 @@ cdef void reduce_windows(
         return
     src = tile.src_offset + address(&job.src, taps.depth, taps.height, 0, tile.c)
     if (
-        channels == 1 and (job.direct_rows or are_halves(job, scratch) and (
+        channels == 1 and (job.direct_rows or acc_t is float and are_halves(job, scratch) and (
             job.src.stride[2] == job.src.item and axis.kernel_size >= LANES
         ))
         and taps.count[0] * taps.count[1] == 1
@@ -1330,6 +1346,9 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
 
     # Columns of output, then rows, until the merged rows fill a tile.
     columns = max(1, TILE // job.tile_c)
+    # Rows of images are not cut: down a part of them, each is another page.
+    if job.small and job.src.item < 4:
+        columns = max(columns, IMAGE_ROW // (job.src.item * job.tile_c))
     limbs = 2 if job.src.item == 8 and job.op == SUM else 1
     if job.wide_rows:
         columns = WIDE_TILE // (limbs * job.tile_c * <Py_ssize_t>sizeof(acc_t))
@@ -1370,7 +1389,9 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     if job.wide_rows:  # a tile's first window needs all its rows, but there must be tiles enough
         job.tile_y = height.output_size
         if job.items * job.tiles[1] * job.tile_x < 16 * width.output_size:
-            job.tile_y = max(job.chunk_y, min(job.tile_y, 4 * extent(height) // height.stride))
+            # An even number of them: half a plane each for two threads.
+            rows = 2 * max(1, height.output_size * height.stride // (8 * extent(height)))
+            job.tile_y = max(job.chunk_y, ceil_div(height.output_size, rows))
     job.tiles[2] = ceil_div(height.output_size, job.tile_y)
     job.tiles[3] = ceil_div(width.output_size, job.tile_x)
     job.tiles[4] = ceil_div(channels, job.tile_c)
