@@ -873,38 +873,29 @@ DEFINE_HALF_MERGES(max_rows_bfloat16, OP_MAX, bfloat16, int16_t, int16_t, bfloat
 #include "_integers.h"
 
 #if defined(__AVX2__)
-/* Averages of 2x2 pixels of one byte or three, the commonest images: bytes of neighbouring pixels are
- * added in pairs, colours after they have been brought together. */
-static ALWAYS_INLINE void average_bytes_of(int channels, const small_windows *w)
+/* Averages of 2x2 pixels of three bytes, the commonest images: bytes of neighbouring pixels are
+ * brought together and added in pairs. */
+static void average_colours(const small_windows *w)
 {
     const __m256i together = _mm256_broadcastsi128_si256(
         _mm_setr_epi8(0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11, -1, -1, -1, -1));
     const __m256i ones = _mm256_set1_epi8(1), one = _mm256_set1_epi16(1);
     const __m256i half = _mm256_set1_epi16((int16_t)((1 << w->shift >> 1) - 1));
-    const int results = channels == 1 ? 16 : 12, room = channels == 1 ? 16 : 15;
     const char *src = w->src;
     char *dst = w->dst;
     for (ptrdiff_t y = 0; y < w->rows; y++, src += w->src_row, dst += w->dst_row) {
         const uint8_t *row[2] = {(const uint8_t *)src, (const uint8_t *)(src + w->tap[1])};
         uint8_t *out = (uint8_t *)dst;
         ptrdiff_t left = w->outputs;
-        /* of colours 12 results from 24 bytes of each row; 28 are read, and 14 written */
-        for (; left >= room || (channels == 1 && left > 0); left -= results, out += results) {
+        /* 12 results from 24 bytes of each row; 28 are read, and 14 written */
+        for (; left >= 15; left -= 12, out += 12) {
             __m256i sum[2];
-            if (left < room) { /* the last vector lies over its neighbour */
-                row[0] -= 2 * (room - left);
-                row[1] -= 2 * (room - left);
-                out -= room - left;
-                left = room;
-            }
-            for (int k = 0; k < 2; k++, row[k - 1] += 2 * results) {
+            for (int k = 0; k < 2; k++, row[k - 1] += 24) {
                 __m128i low = _mm_loadu_si128((const __m128i *)row[k]);
-                __m128i high = _mm_loadu_si128((const __m128i *)(row[k] + (channels == 1 ? 16 : 12)));
+                __m128i high = _mm_loadu_si128((const __m128i *)(row[k] + 12));
                 prefetch_line((const char *)row[k] + AHEAD);
                 sum[k] = _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
-                if (channels == 3)
-                    sum[k] = _mm256_shuffle_epi8(sum[k], together);
-                sum[k] = _mm256_maddubs_epi16(sum[k], ones);
+                sum[k] = _mm256_maddubs_epi16(_mm256_shuffle_epi8(sum[k], together), ones);
             }
             sum[0] = _mm256_add_epi16(sum[0], sum[1]);
             sum[1] = _mm256_and_si256(SHIFTED_(sra_epi16, sum[0], w->shift), one); /* half to even */
@@ -912,27 +903,21 @@ static ALWAYS_INLINE void average_bytes_of(int channels, const small_windows *w)
             sum[0] = SHIFTED_(sra_epi16, sum[0], w->shift);
             sum[0] = _mm256_packus_epi16(sum[0], sum[0]);
             _mm_storel_epi64((__m128i *)out, _mm256_castsi256_si128(sum[0]));
-            _mm_storel_epi64((__m128i *)(out + results / 2), _mm256_extracti128_si256(sum[0], 1));
+            _mm_storel_epi64((__m128i *)(out + 6), _mm256_extracti128_si256(sum[0], 1));
         }
         for (ptrdiff_t j = 0; j < left; j++) {
-            ptrdiff_t at = j / channels * 2 * channels + j % channels;
-            int sum = row[0][at] + row[0][at + channels] + row[1][at] + row[1][at + channels];
+            ptrdiff_t at = j / 3 * 6 + j % 3;
+            int sum = row[0][at] + row[0][at + 3] + row[1][at] + row[1][at + 3];
             out[j] = (uint8_t)((sum + (1 << w->shift >> 1) - 1 + (sum >> w->shift & 1)) >> w->shift);
         }
     }
 }
-
-static void average_bytes(const small_windows *w)
-{
-    w->channels == 1 ? average_bytes_of(1, w) : average_bytes_of(3, w);
-}
-#define AVERAGES_BYTES(w)                                                             \
-    ((w)->columns == 2 && (w)->stride == 2 && (w)->taps == 2 && (w)->before == 0 &&   \
-     ((w)->channels == 3 || ((w)->channels == 1 && (w)->outputs >= 16)) &&            \
-     2 * (w)->outputs <= (w)->columns_inside)
+#define AVERAGES_COLOURS(w)                                                       \
+    ((w)->columns == 2 && (w)->stride == 2 && (w)->channels == 3 && (w)->taps == 2 && \
+     (w)->before == 0 && 2 * (w)->outputs <= (w)->columns_inside)
 #else
-#define AVERAGES_BYTES(w) 0
-#define average_bytes(w)
+#define AVERAGES_COLOURS(w) 0
+#define average_colours(w)
 #endif
 
 /* Averages of one element: it itself, but for the NaN that all averages have. */
@@ -958,8 +943,8 @@ static void copy_small(kind_t kind, const small_windows *w)
 
 static void pool_small(kind_t kind, const small_windows *w)
 {
-    if (kind == KIND_UINT8 && w->op == OP_SUM && AVERAGES_BYTES(w)) {
-        average_bytes(w);
+    if (kind == KIND_UINT8 && w->op == OP_SUM && AVERAGES_COLOURS(w)) {
+        average_colours(w);
         return;
     }
     if (kind <= KIND_BFLOAT16 && w->finish == MULTIPLIED && w->by == 1 && w->before == 0 &&
