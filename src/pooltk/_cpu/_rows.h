@@ -413,6 +413,17 @@ DEFINE_HALF_ROWS(bfloat16)
                          OP##_##T(load_##T(c + j), load_##T(d + j))),                             \
                 scalar_##OP##_##T(scalar_##OP##_##T(a[j], b[j]), scalar_##OP##_##T(c[j], d[j]))); \
     }                                                                                             \
+    /* 16 rows, so many bytes apart, of at least a vector; dst is none of them */                 \
+    static void OP##16_##T(const char *a, ptrdiff_t step, T *dst, ptrdiff_t n)                    \
+    {                                                                                             \
+        const char *b = a + 4 * step, *c = b + 4 * step, *d = c + 4 * step;                       \
+        for (ptrdiff_t j = 0; j < n; j += WIDTH_##T) {                                            \
+            j = j < n - WIDTH_##T ? j : n - WIDTH_##T;                                            \
+            store_##T(dst + j,                                                                    \
+                      OP##_##T(OP##_##T(FOUR(OP, T, a), FOUR(OP, T, b)),                          \
+                               OP##_##T(FOUR(OP, T, c), FOUR(OP, T, d))));                        \
+        }                                                                                         \
+    }                                                                                             \
     /* windows of 2 and of 3 along one row, stride 2; dst is not the source */                    \
     static void OP##_pairs_##T(const T *a, T *dst, ptrdiff_t n)                                   \
     {                                                                                             \
@@ -427,6 +438,10 @@ DEFINE_HALF_ROWS(bfloat16)
                 scalar_##OP##_##T(scalar_##OP##_##T(a[2 * j], a[2 * j + 1]), a[2 * j + 2]));      \
     }
 
+#define ROW_AT(T, p, k) load_##T((const T *)(p + k * step) + j)
+#define FOUR(OP, T, p) \
+    OP##_##T(OP##_##T(ROW_AT(T, p, 0), ROW_AT(T, p, 1)),            \
+             OP##_##T(ROW_AT(T, p, 2), ROW_AT(T, p, 3)))
 #define EVEN(T, p) even_##T(load_##T(p), load_##T((p) + WIDTH_##T))
 #define ODD(T, p) odd_##T(load_##T(p), load_##T((p) + WIDTH_##T))
 

@@ -76,6 +76,7 @@ cdef extern from "_rows.h" nogil:
     void max4_float(
         const float* a, const float* b, const float* c, const float* d, float* dst, Py_ssize_t n
     )
+    void max16_float(const char* rows, Py_ssize_t step, float* dst, Py_ssize_t n)
     void max_pairs_float(const float* a, float* dst, Py_ssize_t n)
     void max_triples_float(const float* a, float* dst, Py_ssize_t n)
     void sum2_float(const float* a, const float* b, float* dst, Py_ssize_t n)
@@ -89,6 +90,7 @@ cdef extern from "_rows.h" nogil:
     void sum_groups_double(
         const double** rows, const Py_ssize_t* sizes, Py_ssize_t groups, double* dst, Py_ssize_t n
     )
+    void sum16_float(const char* rows, Py_ssize_t step, float* dst, Py_ssize_t n)
     void sum_pairs_float(const float* a, float* dst, Py_ssize_t n)
     void sum_triples_float(const float* a, float* dst, Py_ssize_t n)
     void max2_double(const double* a, const double* b, double* dst, Py_ssize_t n)
@@ -97,6 +99,7 @@ cdef extern from "_rows.h" nogil:
         const double* a, const double* b, const double* c, const double* d, double* dst,
         Py_ssize_t n,
     )
+    void max16_double(const char* rows, Py_ssize_t step, double* dst, Py_ssize_t n)
     void max_pairs_double(const double* a, double* dst, Py_ssize_t n)
     void max_triples_double(const double* a, double* dst, Py_ssize_t n)
     void sum2_double(const double* a, const double* b, double* dst, Py_ssize_t n)
@@ -105,6 +108,7 @@ cdef extern from "_rows.h" nogil:
         const double* a, const double* b, const double* c, const double* d, double* dst,
         Py_ssize_t n,
     )
+    void sum16_double(const char* rows, Py_ssize_t step, double* dst, Py_ssize_t n)
     void sum_pairs_double(const double* a, double* dst, Py_ssize_t n)
     void sum_triples_double(const double* a, double* dst, Py_ssize_t n)
 
@@ -231,6 +235,22 @@ cdef void merge_groups(
         rows[done - 1] = dst
         merge_up_to_4(op, rows + done - 1, more + 1, dst, n)
         done += more
+
+
+cdef inline void merge16(
+    int op, const char* rows, Py_ssize_t step, acc_t* dst, Py_ssize_t n
+) noexcept nogil:
+    """Rows `step` bytes apart, of at least LANES floats."""
+    if acc_t is float:
+        if op == MAX:
+            max16_float(rows, step, dst, n)
+        else:
+            sum16_float(rows, step, dst, n)
+    elif acc_t is double:
+        if op == MAX:
+            max16_double(rows, step, dst, n)
+        else:
+            sum16_double(rows, step, dst, n)
 
 
 cdef inline void pairs(int op, const acc_t* a, acc_t* dst, Py_ssize_t n) noexcept nogil:

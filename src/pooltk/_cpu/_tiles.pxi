@@ -295,20 +295,78 @@ cdef inline void merge_halves(
             max_rows_bfloat16(rows, count, dst, n)
 
 
+cdef inline acc_t* tree_row(
+    const job_t* job, Py_ssize_t index, acc_t* scratch, acc_t* dst
+) noexcept nogil:
+    """Where the partial result of this index is: the first one in dst."""
+    return dst if index == 0 else scratch + job.at_levels + (index - 1) * job.row_size
+
+
+cdef inline Py_ssize_t merge_equal_trees(
+    const job_t* job, Py_ssize_t leaves, Py_ssize_t grown, Py_ssize_t trees, acc_t* scratch,
+    acc_t* dst, Py_ssize_t n,
+) noexcept nogil:
+    """A binary counter of leaves: behind so many a tree of `grown` more has come, and as long as the
+    two latest trees are equal they become one. How many trees there are then."""
+    cdef acc_t* below
+    while leaves & grown:
+        below = tree_row(job, trees - 2, scratch, dst)
+        merge2(job.op, below, tree_row(job, trees - 1, scratch, dst), below, n)
+        trees -= 1
+        grown *= 2
+    return trees
+
+
+cdef inline void merge_trees(
+    const job_t* job, Py_ssize_t trees, acc_t* scratch, acc_t* dst, Py_ssize_t n
+) noexcept nogil:
+    """What is left, the smallest first."""
+    cdef acc_t* below
+    while trees > 1:
+        below = tree_row(job, trees - 2, scratch, dst)
+        merge2(job.op, below, tree_row(job, trees - 1, scratch, dst), below, n)
+        trees -= 1
+
+
+cdef void merge_line(
+    const job_t* job, const char* src, Py_ssize_t step, Py_ssize_t total, acc_t* scratch,
+    acc_t* dst, Py_ssize_t n,
+) noexcept nogil:
+    """As merge_taps, of floats that lie so many bytes apart: four leaves of the tree at a time, whose
+    partial results never leave the registers."""
+    cdef const acc_t* rows[4]
+    cdef acc_t* top
+    cdef Py_ssize_t done = 0, trees = 0, count, i
+    while done < total:
+        top = tree_row(job, trees, scratch, dst)
+        count = 16
+        if total - done >= count:
+            merge16(job.op, src, step, top, n)
+        else:
+            count = min(4, total - done)
+            for i in range(count):
+                rows[i] = <const acc_t*>(src + i * step)
+            merge_up_to_4(job.op, rows, count, top, n)
+        trees = merge_equal_trees(
+            job, done // 4, 4 if count == 16 else 1, trees + 1, scratch, dst, n
+        )
+        src += count * step
+        done += count
+    merge_trees(job, trees, scratch, dst, n)
+
+
 cdef void merge_taps(
     const job_t* job, const tile_t* tile, const char* src, const taps_t* taps, acc_t* scratch,
     acc_t* dst, Py_ssize_t columns, Py_ssize_t channels,
 ) noexcept nogil:
     """dst = the rows of all taps, merged in a balanced tree."""
-    cdef acc_t* levels = scratch + job.at_levels
     cdef acc_t* loaded = scratch + job.at_loaded
-    cdef acc_t* top = dst
-    cdef acc_t* below
+    cdef acc_t* top
     cdef const acc_t* rows[4]
     cdef const char* tap
     cdef Py_ssize_t n = columns * channels
     cdef Py_ssize_t total = taps.count[0] * taps.count[1] * taps.count[2]
-    cdef Py_ssize_t z = 0, y = 0, x = 0, done = 0, count, leaves = 0, trees = 0, bit, run
+    cdef Py_ssize_t z = 0, y = 0, x = 0, done = 0, count, leaves = 0, trees = 0, axis, run
     cdef bint whole_runs, halves = are_halves(job, scratch) and (
         job.src.stride[3] == job.src.item
         and (columns == 1 or job.src.stride[2] == channels * job.src.item)
@@ -318,16 +376,20 @@ cdef void merge_taps(
             rows[count] = <const acc_t*>(src + count * taps.stride[1])
         merge_up_to_4(job.op, rows, total, dst, n)
         return
-    # Pixels that lie one behind the other are merged many at a time.
+    if (acc_t is float or acc_t is double) and job.direct_rows and n >= LANES:
+        for axis in range(3):
+            if taps.count[axis] == total:
+                merge_line(job, src, taps.stride[axis], total, scratch, dst, n)
+                return
+    # Short pixels that lie one behind the other are merged many at a time.
     whole_runs = job.direct_rows and columns == 1 and taps.stride[2] == n * sizeof(acc_t)
     run = max(4, TILE // n)
     while done < total:
         count = 0
-        top = dst if trees == 0 else levels + (trees - 1) * job.row_size
+        top = tree_row(job, trees, scratch, dst)
         if whole_runs:
             count = min(taps.count[2] - x, run)
             tap = src + z * taps.stride[0] + y * taps.stride[1] + x * taps.stride[2]
-            prefetch(tap + count * taps.stride[2], count * taps.stride[2])  # most likely the next
             merge_run(
                 job.op, <const acc_t*>tap, count, n, top,
                 scratch + job.at_even, scratch + job.at_odd,
@@ -364,20 +426,9 @@ cdef void merge_taps(
             merge_halves(job, rows, count, top, n)
         elif not whole_runs:
             merge_up_to_4(job.op, rows, count, top, n)
-        trees += 1
-        bit = 1
-        while leaves & bit:  # a binary counter: two equal trees become one
-            below = dst if trees == 2 else levels + (trees - 3) * job.row_size
-            merge2(job.op, below, top, below, n)
-            top = below
-            trees -= 1
-            bit *= 2
+        trees = merge_equal_trees(job, leaves, 1, trees + 1, scratch, dst, n)
         leaves += 1
-    while trees > 1:
-        below = dst if trees == 2 else levels + (trees - 3) * job.row_size
-        merge2(job.op, below, top, below, n)
-        top = below
-        trees -= 1
+    merge_trees(job, trees, scratch, dst, n)
 
 
 cdef void merge_window_rows(
