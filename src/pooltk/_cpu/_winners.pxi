@@ -889,7 +889,11 @@ cdef bint winners_may_join(const job_t* job, const vector_t* _) noexcept nogil:
             or way_of(job, _) >= DOUBLED and width.kernel_size <= 2 * width.stride
         )
         and joined_elements(job, 1) <= MOST_JOINED // PLANES
-        and (way_of(&inner, _) == IN_ROWS or way_of(&inner, _) == RANKED)
+        and (
+            way_of(&inner, _) == IN_ROWS
+            or way_of(&inner, _) == RANKED  # whose blocks would be read again for each few rows
+            and joined_elements(job, job.window[1].output_size) <= JOINED // PLANES
+        )
     )
 
 
