@@ -208,6 +208,16 @@ def test_an_average_of_one_element_is_it_itself(dtype):
         assert_same_bits(answers(lambda case=case: case.pool("avg_pool", x)), expected, "")
 
 
+@pytest.mark.parametrize("length", [49, 50, 63, 64, 65, 79, 255, 1000])
+@pytest.mark.parametrize("channels", [1, 3, 15, 16, 17, 40, 100, 600])
+def test_whole_planes_of_channels(length, channels):
+    """Rows merged sixteen at a time, and what is left of them."""
+    for windows in ({"output_size": 1}, {"output_size": (2, 1)}):
+        case = Case("", (2, 4, length, channels), 2, channels_last=True, **windows)
+        check_max(case, array_of(case.shape, "float32", seed=11, special=True))
+        check_average(case, array_of(case.shape, "float32", seed=12))
+
+
 @pytest.mark.parametrize("dtype", ["int64", "uint64", "uint8"])
 @each_case()
 def test_average_of_integers(case, dtype):

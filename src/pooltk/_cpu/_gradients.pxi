@@ -138,6 +138,7 @@ cdef void gather_block(
     cdef Py_ssize_t dst_pixel = job.dst.stride[2] // job.dst.item if direct else channels
     for z in range(depth.output_size):
         tile.z = z
+        tile.z_end = z + 1
         place_winners(job, tile, y_begin, y_begin + rows, scratch)
     for x in range(width.input_size):
         windows[x] = first_window(width, x)
@@ -187,9 +188,10 @@ cdef void place_winners(
     places += line
     grads += line
     if job.indices.data == NULL:
-        sink.values = scratch + job.at_values
-        sink.values_row = 0
+        sink.values = NULL if job.way == RANKED else scratch + job.at_values
+        sink.values_row = sink.values_depth = 0
         sink.places_row = job.gathered_row
+        sink.places_depth = 0  # one depth at a time
         sink.as_indices = False
         y = y_begin
         while y < y_end:
@@ -312,9 +314,10 @@ cdef void find_row_winners(
     """The winners of some outputs, which may be wider than a tile."""
     cdef Py_ssize_t x = tile.x, x_end = tile.x_end
     cdef sink_t sink
-    sink.values = scratch + job.at_values
-    sink.values_row = 0
+    sink.values = NULL if job.way == RANKED else scratch + job.at_values
+    sink.values_row = sink.values_depth = 0
     sink.places_row = (x_end - x) * tile.channels
+    sink.places_depth = (tile.y_end - tile.y) * sink.places_row
     sink.as_indices = True
     while tile.x < x_end:
         tile.x_end = min(tile.x + job.tile_x, x_end)
@@ -323,6 +326,15 @@ cdef void find_row_winners(
         find_winners(job, tile, &sink, scratch)
         tile.x = tile.x_end
     tile.x = x
+
+
+cdef inline Py_ssize_t depths_at_once(
+    const job_t* job, Py_ssize_t at_once, Py_ssize_t rows, Py_ssize_t row
+) noexcept nogil:
+    """Of how many depths all rows' winners are found at once, if so many rows' are."""
+    if at_once < rows:
+        return 1
+    return max(1, min(job.tile_z, job.chunk // max(1, rows * row)))
 
 
 cdef void scatter_rows(
@@ -335,7 +347,8 @@ cdef void scatter_rows(
     cdef const int64_t* places = indices
     cdef const grad_t* gradients
     cdef const char* src
-    cdef Py_ssize_t channels = tile.channels, x = tile.x, x_end = tile.x_end, y, j, c, n
+    cdef Py_ssize_t channels = tile.channels, x = tile.x, x_end = tile.x_end, z, y, j, c
+    cdef Py_ssize_t n
     cdef Py_ssize_t outputs = x_end - x, rows = 1
     cdef Py_ssize_t grad_offset = batch_offset(job, job.batch_stride[3], tile.item)
     cdef Py_ssize_t indices_offset = batch_offset(job, job.batch_stride[2], tile.item)
@@ -345,31 +358,32 @@ cdef void scatter_rows(
     if job.whole_rows and channels == 1 and outputs == job.window[2].output_size:
         rows = tile.y_end - tile.y  # which lie one behind the other
     n = rows * outputs
-    y = tile.y
-    while y < tile.y_end:
-        src = grad_offset + address(&job.grad, tile.z, y, x, tile.c)
-        gradients = <const grad_t*>src
-        if not job.whole_rows:
-            load_columns(&job.grad, WHOLE, src, outputs, channels, grads)
-            gradients = grads
-        if job.indices.data != NULL:
-            src = indices_offset + address(&job.indices, tile.z, y, x, tile.c)
-            places = <const int64_t*>src
+    for z in range(tile.z, tile.z_end):
+        y = tile.y
+        while y < tile.y_end:
+            src = grad_offset + address(&job.grad, z, y, x, tile.c)
+            gradients = <const grad_t*>src
             if not job.whole_rows:
-                load_columns(&job.indices, WHOLE, src, outputs, channels, indices)
-                places = indices
-        if channels == 1:
-            for j in range(n):
-                scatter_to(block, length, places[j] - begin, gradients[j])
-        else:
-            for j in range(n):
-                for c in range(channels):
-                    place = places[j * channels + c] - begin
-                    if <uint64_t>place < <uint64_t>length:
-                        block[place * channels + c] += gradients[j * channels + c]
-        if job.indices.data == NULL:
-            places += n * channels
-        y += rows
+                load_columns(&job.grad, WHOLE, src, outputs, channels, grads)
+                gradients = grads
+            if job.indices.data != NULL:
+                src = indices_offset + address(&job.indices, z, y, x, tile.c)
+                places = <const int64_t*>src
+                if not job.whole_rows:
+                    load_columns(&job.indices, WHOLE, src, outputs, channels, indices)
+                    places = indices
+            if channels == 1:
+                for j in range(n):
+                    scatter_to(block, length, places[j] - begin, gradients[j])
+            else:
+                for j in range(n):
+                    for c in range(channels):
+                        place = places[j * channels + c] - begin
+                        if <uint64_t>place < <uint64_t>length:
+                            block[place * channels + c] += gradients[j * channels + c]
+            if job.indices.data == NULL:
+                places += n * channels
+            y += rows
 
 
 cdef void scatter_planes(
@@ -378,54 +392,63 @@ cdef void scatter_planes(
     """Whole planes of one channel, some at once: sums that do not wait for each other."""
     cdef const axis_t* depth = &job.window[0]
     cdef const axis_t* height = &job.window[1]
-    cdef Py_ssize_t outputs = job.window[2].output_size, item = tile.item, z, y, n, j
+    cdef Py_ssize_t outputs = job.window[2].output_size, item = tile.item, z = 0, y, n, j
+    cdef Py_ssize_t step_z = depth.output_size, step_y = height.output_size
     cdef Py_ssize_t length = depth.input_size * height.input_size * job.window[2].input_size
     cdef int planes = <int>(item_end - item), p
     cdef grad_t* blocks[AT_ONCE]
     cdef const grad_t* grads[AT_ONCE]
     cdef const int64_t* indices[AT_ONCE]
     cdef int64_t* found
+    if job.indices.data == NULL:
+        step_y = min(job.tile_y, job.chunk // outputs)
+        step_z = depths_at_once(job, step_y, height.output_size, outputs)
     for p in range(planes):
         blocks[p] = <grad_t*>(
             batch_offset(job, job.batch_stride[1], item + p) + address(&job.dst, 0, 0, 0, 0)
         )
         memset(blocks[p], 0, length * sizeof(grad_t))
-    for z in range(depth.output_size):
+    while z < depth.output_size:
+        # As many rows as winners are found of at once, or depths.
         tile.z = z
+        tile.z_end = min(z + step_z, depth.output_size)
         y = 0
         while y < height.output_size:
             tile.y = y
-            tile.y_end = height.output_size
-            if job.indices.data == NULL:
-                tile.y_end = min(y + job.chunk // outputs, tile.y_end)
+            tile.y_end = min(y + step_y, height.output_size)
             n = (tile.y_end - y) * outputs
             for p in range(planes):
                 tile.item = item + p
-                grads[p] = <const grad_t*>(
-                    batch_offset(job, job.batch_stride[3], tile.item)
-                    + address(&job.grad, z, y, 0, 0)
-                )
                 if job.indices.data == NULL:
                     tile.src_offset = batch_offset(job, job.batch_stride[0], tile.item)
                     found = <int64_t*>(scratch + job.at_indices) + p * job.chunk
                     find_row_winners(job, tile, scratch, found)
-                    indices[p] = found
-                else:
-                    indices[p] = <const int64_t*>(
-                        batch_offset(job, job.batch_stride[2], tile.item)
-                        + address(&job.indices, z, y, 0, 0)
-                    )
-            if planes == AT_ONCE:
-                for j in range(n):
-                    scatter_to(blocks[0], length, indices[0][j], grads[0][j])
-                    scatter_to(blocks[1], length, indices[1][j], grads[1][j])
-                    scatter_to(blocks[2], length, indices[2][j], grads[2][j])
-                    scatter_to(blocks[3], length, indices[3][j], grads[3][j])
-            else:
+            for z in range(tile.z, tile.z_end):
                 for p in range(planes):
+                    grads[p] = <const grad_t*>(
+                        batch_offset(job, job.batch_stride[3], item + p)
+                        + address(&job.grad, z, y, 0, 0)
+                    )
+                    if job.indices.data == NULL:
+                        found = <int64_t*>(scratch + job.at_indices) + p * job.chunk
+                        indices[p] = found + (z - tile.z) * n
+                    else:
+                        indices[p] = <const int64_t*>(
+                            batch_offset(job, job.batch_stride[2], item + p)
+                            + address(&job.indices, z, y, 0, 0)
+                        )
+                if planes == AT_ONCE:
                     for j in range(n):
-                        scatter_to(blocks[p], length, indices[p][j], grads[p][j])
+                        scatter_to(blocks[0], length, indices[0][j], grads[0][j])
+                        scatter_to(blocks[1], length, indices[1][j], grads[1][j])
+                        scatter_to(blocks[2], length, indices[2][j], grads[2][j])
+                        scatter_to(blocks[3], length, indices[3][j], grads[3][j])
+                else:
+                    for p in range(planes):
+                        for j in range(n):
+                            scatter_to(blocks[p], length, indices[p][j], grads[p][j])
             y = tile.y_end
+        z = tile.z_end
     for p in range(planes):
         one_nan_each(blocks[p], length)
 
@@ -454,6 +477,7 @@ cdef void scatter_block(
     cdef const axis_t* width = &job.window[2]
     cdef Py_ssize_t rows = depth.input_size * height.input_size, row, row_end, column, column_end
     cdef Py_ssize_t z, y, x, y_begin, y_end, x_begin, x_end, begin, length, step_x, step_y
+    cdef Py_ssize_t z_end, step_z = 1
     cdef Py_ssize_t dst_offset = batch_offset(job, job.batch_stride[1], tile.item)
     cdef grad_t* block = grads + job.chunk
     column = block_index % job.blocks[1] * job.block_columns
@@ -481,11 +505,12 @@ cdef void scatter_block(
     step_y = 1
     if step_x == x_end - x_begin:
         step_y = max(1, min(job.tile_y, job.chunk // (step_x * tile.channels)))
-    for z in range(
-        first_window(depth, row // height.input_size),
-        end_window(depth, (row_end - 1) // height.input_size + 1),
-    ):
+        step_z = depths_at_once(job, step_y, y_end - y_begin, step_x * tile.channels)
+    z = first_window(depth, row // height.input_size)
+    z_end = end_window(depth, (row_end - 1) // height.input_size + 1)
+    while z < z_end:
         tile.z = z
+        tile.z_end = min(z + step_z, z_end)
         y = y_begin
         while y < y_end:
             tile.y = y
@@ -497,6 +522,7 @@ cdef void scatter_block(
                 scatter_rows(job, tile, scratch, grads, block, begin, length)
                 x += step_x
             y += step_y
+        z = tile.z_end
     one_nan_each(block, length * tile.channels)
     if not job.direct_block:
         store_block(
@@ -546,7 +572,7 @@ cdef Py_ssize_t plan_scatter(
     ):
         job.planes = max(1, min(AT_ONCE, job.items // (4 * num_threads)))
     size = job.window[2].output_size * job.tile_c
-    job.chunk = max(job.tile_x * job.tile_c, min(2 * WINNERS, job.tile_y * size))
+    job.chunk = max(job.tile_x * job.tile_c, min(2 * WINNERS, job.tile_z * job.tile_y * size))
     job.at_values = reserve(job, job.tile_x * job.tile_c)
     job.at_indices = reserve(job, job.planes * job.chunk * 8 // <Py_ssize_t>sizeof(winner_t))
     size = job.chunk + 64
@@ -599,13 +625,14 @@ cdef int max_backward(
     job_t* job, const winner_t* _, const grad_t* grad, int num_threads
 ) except -1:
     cdef Py_ssize_t total, parts = 4 * <Py_ssize_t>num_threads, grads_size = 0
+    cdef job_t by_ranks
     job.pairs = False
     if winner_t is float and grad_t is float or winner_t is double and grad_t is double:
         job.pairs = are_pairs(job)
         if not job.pairs and scatters_joined(job, _):
             return scatter_joined(job, _, num_threads)
     # Of so many channels that there is room for some rows of outputs.
-    plan_winners(job, _, max(64, min(256, GATHERED // 8 // job.window[2].output_size // 16 * 16)))
+    plan_winners(job, _, &by_ranks, max(64, min(256, GATHERED // 8 // job.window[2].output_size // 16 * 16)))
     job.gathers = job.pairs or may_gather(job, _, grad)
     job.planes = 1
     total = job.items * job.tiles[4]
@@ -647,9 +674,9 @@ cdef bint scatters_joined(const job_t* job, const vector_t* _) noexcept nogil:
 
 cdef int scatter_joined(job_t* job, const vector_t* _, int num_threads) except -1:
     """Winners of PLANES planes are found at once; what they won is added to each plane."""
-    cdef job_t inner
+    cdef job_t inner, by_ranks
     cdef Py_ssize_t outputs = job.window[0].output_size * job.window[2].output_size
-    job.block_rows = joined_winners_plan(job, &inner, _)
+    job.block_rows = joined_winners_plan(job, &inner, &by_ranks, _)
     job.chunk = job.block_rows
     if outputs * job.window[1].output_size <= JOINED // PLANES:
         job.chunk = job.window[1].output_size
@@ -672,7 +699,8 @@ cdef inline Py_ssize_t plane_size(const job_t* job) noexcept nogil:
 
 cdef void scatter_group(const job_t* job, Py_ssize_t group, vector_t* scratch) noexcept nogil:
     cdef Py_ssize_t rows = job.window[1].output_size, columns = job.window[2].output_size
-    cdef Py_ssize_t y = 0, y_end, row, p
+    cdef Py_ssize_t y = 0, y_end, row, p, count, planes = min(PLANES, job.items - group * PLANES)
+    cdef Py_ssize_t at_once = AT_ONCE if job.direct_block and job.whole_rows else 1
     cdef int64_t* indices = <int64_t*>(scratch + job.at_indices)
     while y < rows:
         y_end = min(y + job.chunk, rows)
@@ -683,45 +711,66 @@ cdef void scatter_group(const job_t* job, Py_ssize_t group, vector_t* scratch) n
                 indices + (row - y) * columns * PLANES, job.chunk,
             )
             row += job.block_rows
-        for p in range(min(PLANES, job.items - group * PLANES)):
-            scatter_plane(job, group * PLANES + p, y, y_end, indices + p, scratch)
+        p = 0
+        while p < planes:
+            count = min(at_once, planes - p)
+            scatter_found(job, group * PLANES + p, count, y, y_end, indices + p, scratch)
+            p += count
         y = y_end
 
 
-cdef void scatter_plane(
-    const job_t* job, Py_ssize_t item, Py_ssize_t y, Py_ssize_t y_end, const int64_t* indices,
-    vector_t* scratch,
+cdef void scatter_found(
+    const job_t* job, Py_ssize_t item, Py_ssize_t planes, Py_ssize_t y, Py_ssize_t y_end,
+    const int64_t* indices, vector_t* scratch,
 ) noexcept nogil:
-    """Rows of outputs, of one plane of those side by side; with the last of them it is done."""
-    cdef Py_ssize_t columns = job.window[2].output_size, length = plane_size(job), z, row, j
-    cdef Py_ssize_t grad_offset = batch_offset(job, job.batch_stride[3], item)
-    cdef Py_ssize_t dst_offset = batch_offset(job, job.batch_stride[1], item)
-    cdef vector_t* block = scratch + job.at_result
+    """Rows of outputs, of some planes of those side by side; with the last of them it is done.
+
+    Of planes that are scattered to where they are, some at once, as in scatter_planes.
+    """
+    cdef Py_ssize_t columns = job.window[2].output_size, length = plane_size(job), z, row, j, p
+    cdef Py_ssize_t grad_offset
+    cdef vector_t* blocks[AT_ONCE]
+    cdef const vector_t* grads[AT_ONCE]
     cdef vector_t* loaded = scratch + job.at_grads
-    cdef const vector_t* grads
-    if job.direct_block:
-        block = <vector_t*>(dst_offset + address(&job.dst, 0, 0, 0, 0))
-    if y == 0:
-        memset(block, 0, length * sizeof(vector_t))
+    for p in range(planes):
+        blocks[p] = scratch + job.at_result
+        if job.direct_block:
+            blocks[p] = <vector_t*>(
+                batch_offset(job, job.batch_stride[1], item + p) + address(&job.dst, 0, 0, 0, 0)
+            )
+        if y == 0:
+            memset(blocks[p], 0, length * sizeof(vector_t))
     for z in range(job.window[0].output_size):
-        grads = <const vector_t*>(grad_offset + address(&job.grad, z, y, 0, 0))
-        if not job.whole_rows:
-            grads = loaded
-            for row in range(y, y_end):
-                load_columns(
-                    &job.grad, WHOLE, grad_offset + address(&job.grad, z, row, 0, 0), columns, 1,
-                    loaded + (row - y) * columns,
-                )
-        for j in range((y_end - y) * columns):
-            scatter_to(block, length, indices[j * PLANES], grads[j])
+        for p in range(planes):
+            grad_offset = batch_offset(job, job.batch_stride[3], item + p)
+            grads[p] = <const vector_t*>(grad_offset + address(&job.grad, z, y, 0, 0))
+            if not job.whole_rows:
+                grads[p] = loaded
+                for row in range(y, y_end):
+                    load_columns(
+                        &job.grad, WHOLE, grad_offset + address(&job.grad, z, row, 0, 0), columns,
+                        1, loaded + (row - y) * columns,
+                    )
+        if planes == AT_ONCE:
+            for j in range((y_end - y) * columns):
+                scatter_to(blocks[0], length, indices[j * PLANES], grads[0][j])
+                scatter_to(blocks[1], length, indices[j * PLANES + 1], grads[1][j])
+                scatter_to(blocks[2], length, indices[j * PLANES + 2], grads[2][j])
+                scatter_to(blocks[3], length, indices[j * PLANES + 3], grads[3][j])
+        else:
+            for p in range(planes):
+                for j in range((y_end - y) * columns):
+                    scatter_to(blocks[p], length, indices[j * PLANES + p], grads[p][j])
         indices += job.chunk * columns * PLANES
     if y_end < job.window[1].output_size:
         return
-    one_nan_each(block, length)
+    for p in range(planes):
+        one_nan_each(blocks[p], length)
     if not job.direct_block:
         store_block(
-            job, dst_offset, 0, job.window[0].input_size * job.window[1].input_size, 0,
-            job.window[2].input_size, 0, 1, block,
+            job, batch_offset(job, job.batch_stride[1], item), 0,
+            job.window[0].input_size * job.window[1].input_size, 0, job.window[2].input_size, 0, 1,
+            blocks[0],
         )
 
 

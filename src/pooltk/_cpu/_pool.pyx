@@ -15,7 +15,7 @@ How it works
                                                     <- pool_row, reduce_window
     _repeat.pxi    the backward of averages whose windows lie side by side: repeat_rows
     _planes.pxi    small planes, many at a time: pool_joined <- pool_planes
-    _winners.pxi   max_pool_indices: find_winners <- find_in_rows, find_by_doubling
+    _winners.pxi   max_pool_indices: find_winners <- find_in_rows, find_by_ranks, find_by_doubling
     _gradients.pxi  max_pool_backward: gather_block or scatter_block, by find_winners
     _small.h       the commonest windows, rows to results: pool_small <- pool_small_tile
     _winners_of.h  rows of winners, and gradients gathered by them

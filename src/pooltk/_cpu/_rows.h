@@ -12,6 +12,7 @@
 #ifndef POOLTK_ROWS_H
 #define POOLTK_ROWS_H
 
+#include <float.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,7 +20,8 @@
 
 #include "_halves.h"
 
-enum { OP_MAX, OP_SUM };
+enum { OP_MAX, OP_SUM, OP_RANK }; /* OP_RANK: a maximum of doubles without NaN, see _winners.h */
+#define NO_RANK (-DBL_MAX)
 
 typedef enum {
     KIND_FLOAT32, KIND_FLOAT64, KIND_FLOAT16, KIND_BFLOAT16, KIND_INT8, KIND_INT16, KIND_INT32,
@@ -101,6 +103,7 @@ static inline double scalar_max_double(double a, double b)
 }
 #endif
 
+#define scalar_rank_double(a, b) ((a) > (b) ? (a) : (b))
 #define scalar_sum_float(a, b) ((a) + (b))
 #define scalar_sum_double(a, b) ((a) + (b))
 
@@ -129,6 +132,7 @@ static inline double scalar_max_double(double a, double b)
 #define load_double _mm256_loadu_pd
 #define store_double _mm256_storeu_pd
 #define max_double(a, b) _mm256_or_pd(_mm256_max_pd(a, b), _mm256_max_pd(b, a))
+#define rank_double(a, b) _mm256_max_pd(a, b)
 #define sum_double(a, b) _mm256_add_pd(a, b)
 #define even_double(a, b) _mm256_unpacklo_pd(a, b)
 #define odd_double(a, b) _mm256_unpackhi_pd(a, b)
@@ -162,6 +166,7 @@ static inline double scalar_max_double(double a, double b)
 #define load_double _mm_loadu_pd
 #define store_double _mm_storeu_pd
 #define max_double(a, b) _mm_or_pd(_mm_max_pd(a, b), _mm_max_pd(b, a))
+#define rank_double(a, b) _mm_max_pd(a, b)
 #define sum_double(a, b) _mm_add_pd(a, b)
 #define even_double(a, b) _mm_unpacklo_pd(a, b)
 #define odd_double(a, b) _mm_unpackhi_pd(a, b)
@@ -195,6 +200,7 @@ static inline double scalar_max_double(double a, double b)
 #define load_double vld1q_f64
 #define store_double vst1q_f64
 #define max_double(a, b) vmaxq_f64(a, b)
+#define rank_double(a, b) vmaxq_f64(a, b)
 #define sum_double(a, b) vaddq_f64(a, b)
 #define even_double(a, b) vuzp1q_f64(a, b)
 #define odd_double(a, b) vuzp2q_f64(a, b)
@@ -224,6 +230,7 @@ static inline double scalar_max_double(double a, double b)
 #define load_double(p) (*(p))
 #define store_double(p, a) (*(p) = (a))
 #define max_double scalar_max_double
+#define rank_double scalar_rank_double
 #define sum_double scalar_sum_double
 #define even_double(a, b) (a)
 #define odd_double(a, b) (b)
@@ -636,6 +643,7 @@ DEFINE_ROWS(max, float)
 DEFINE_ROWS(sum, float)
 DEFINE_ROWS(max, double)
 DEFINE_ROWS(sum, double)
+DEFINE_ROWS(rank, double)
 
 DEFINE_RUNS(max, float, float, float, load_float)
 DEFINE_RUNS(sum, float, float, float, load_float)
@@ -695,6 +703,7 @@ static void move_pixels(const char *src, ptrdiff_t stride, ptrdiff_t size, char 
 #define KIND double
 #define T double
 #define FLOATING
+#define RANKS
 #define READ_AS_IT_IS
 #include "_small.h"
 

@@ -7,6 +7,8 @@ cdef extern from "_rows.h" nogil:
     cdef enum:
         MAX "OP_MAX"
         SUM "OP_SUM"
+        RANK "OP_RANK"
+    const double NO_RANK
     void repeat_short_rows(
         const char* src, Py_ssize_t bytes, Py_ssize_t rows, Py_ssize_t times, char* dst,
         Py_ssize_t dst_row,
@@ -102,6 +104,14 @@ cdef extern from "_rows.h" nogil:
     void max16_double(const char* rows, Py_ssize_t step, double* dst, Py_ssize_t n)
     void max_pairs_double(const double* a, double* dst, Py_ssize_t n)
     void max_triples_double(const double* a, double* dst, Py_ssize_t n)
+    void rank2_double(const double* a, const double* b, double* dst, Py_ssize_t n)
+    void rank3_double(const double* a, const double* b, const double* c, double* dst, Py_ssize_t n)
+    void rank4_double(
+        const double* a, const double* b, const double* c, const double* d, double* dst,
+        Py_ssize_t n,
+    )
+    void rank_pairs_double(const double* a, double* dst, Py_ssize_t n)
+    void rank_triples_double(const double* a, double* dst, Py_ssize_t n)
     void sum2_double(const double* a, const double* b, double* dst, Py_ssize_t n)
     void sum3_double(const double* a, const double* b, const double* c, double* dst, Py_ssize_t n)
     void sum4_double(
@@ -145,7 +155,9 @@ cdef inline void merge2(
         else:
             sum2_float(a, b, dst, n)
     elif acc_t is double:
-        if op == MAX:
+        if op == RANK:
+            rank2_double(a, b, dst, n)
+        elif op == MAX:
             max2_double(a, b, dst, n)
         else:
             sum2_double(a, b, dst, n)
@@ -167,7 +179,9 @@ cdef inline void merge3(
         else:
             sum3_float(a, b, c, dst, n)
     elif acc_t is double:
-        if op == MAX:
+        if op == RANK:
+            rank3_double(a, b, c, dst, n)
+        elif op == MAX:
             max3_double(a, b, c, dst, n)
         else:
             sum3_double(a, b, c, dst, n)
@@ -189,7 +203,9 @@ cdef inline void merge4(
         else:
             sum4_float(a, b, c, d, dst, n)
     elif acc_t is double:
-        if op == MAX:
+        if op == RANK:
+            rank4_double(a, b, c, d, dst, n)
+        elif op == MAX:
             max4_double(a, b, c, d, dst, n)
         else:
             sum4_double(a, b, c, d, dst, n)
@@ -242,15 +258,15 @@ cdef inline void merge16(
 ) noexcept nogil:
     """Rows `step` bytes apart, of at least LANES floats."""
     if acc_t is float:
-        if op == MAX:
-            max16_float(rows, step, dst, n)
-        else:
+        if op == SUM:
             sum16_float(rows, step, dst, n)
-    elif acc_t is double:
-        if op == MAX:
-            max16_double(rows, step, dst, n)
         else:
+            max16_float(rows, step, dst, n)
+    elif acc_t is double:
+        if op == SUM:
             sum16_double(rows, step, dst, n)
+        else:
+            max16_double(rows, step, dst, n)
 
 
 cdef inline void pairs(int op, const acc_t* a, acc_t* dst, Py_ssize_t n) noexcept nogil:
@@ -262,7 +278,9 @@ cdef inline void pairs(int op, const acc_t* a, acc_t* dst, Py_ssize_t n) noexcep
         else:
             sum_pairs_float(a, dst, n)
     elif acc_t is double:
-        if op == MAX:
+        if op == RANK:
+            rank_pairs_double(a, dst, n)
+        elif op == MAX:
             max_pairs_double(a, dst, n)
         else:
             sum_pairs_double(a, dst, n)
@@ -283,7 +301,9 @@ cdef inline void triples(int op, const acc_t* a, acc_t* dst, Py_ssize_t n) noexc
         else:
             sum_triples_float(a, dst, n)
     elif acc_t is double:
-        if op == MAX:
+        if op == RANK:
+            rank_triples_double(a, dst, n)
+        elif op == MAX:
             max_triples_double(a, dst, n)
         else:
             sum_triples_double(a, dst, n)
@@ -456,17 +476,17 @@ cdef inline void reduce_many_runs(
     cdef Py_ssize_t i
     if acc_t is float:
         if n >= LANES:
-            if op == MAX:
-                max_runs_float(row, step, n, dst, count)
-            else:
+            if op == SUM:
                 sum_runs_float(row, step, n, dst, count)
+            else:
+                max_runs_float(row, step, n, dst, count)
             return
     elif acc_t is double:
         if n >= LANES:
-            if op == MAX:
-                max_runs_double(row, step, n, dst, count)
-            else:
+            if op == SUM:
                 sum_runs_double(row, step, n, dst, count)
+            else:
+                max_runs_double(row, step, n, dst, count)
             return
     for i in range(count):
         dst[i] = reduce_run(op, row + i * step, n, identity)

@@ -21,7 +21,7 @@
 #define WIDTH OF_V(WIDTH_)
 #define LOAD(p) OF_V(load_)(p)
 #if defined(FLOATING)
-#define IDENTITY(op) (op == OP_SUM ? 0 : (T)-INFINITY)
+#define IDENTITY(op) (op == OP_SUM ? 0 : op == OP_RANK ? NO_RANK : (T)-INFINITY)
 #define BY VECTOR
 #define DIVISOR_OF(w) OF_V(all_)((T)w->by)
 #else
@@ -50,6 +50,10 @@ static ALWAYS_INLINE void OF_T(write_)(T *dst, VECTOR value)
 static ALWAYS_INLINE VECTOR OF_T(joined_)(int op, VECTOR a, VECTOR b)
 {
 #if defined(FLOATING)
+#if defined(RANKS)
+    if (op == OP_RANK)
+        return OF_V(rank_)(a, b);
+#endif
     return op == OP_SUM ? OF_V(sum_)(a, b) : OF_V(max_)(a, b);
 #elif defined(SUMS)
     return a + b;
@@ -254,12 +258,18 @@ MERGE_ALL_TAPS(OP_MAX)
 #if defined(FLOATING) || defined(SUMS)
 MERGE_ALL_TAPS(OP_SUM)
 #endif
-static const OF_T(merge_t_) OF_T(merges_)[2][MOST_ROWS] = {
+#if defined(RANKS)
+MERGE_ALL_TAPS(OP_RANK)
+#endif
+static const OF_T(merge_t_) OF_T(merges_)[3][MOST_ROWS] = {
 #if !defined(SUMS)
     [OP_MAX] = MERGES(OP_MAX),
 #endif
 #if defined(FLOATING) || defined(SUMS)
     [OP_SUM] = MERGES(OP_SUM),
+#endif
+#if defined(RANKS)
+    [OP_RANK] = MERGES(OP_RANK),
 #endif
 };
 
@@ -388,6 +398,12 @@ static void OF_T(pool_small_)(const small_windows *w)
         return;
     }
 #endif
+#if defined(RANKS)
+    if (w->op == OP_RANK) {
+        FOR_COLUMNS(OP_RANK, AS_IT_IS)
+        return;
+    }
+#endif
 #if defined(FLOATING)
     if (w->finish == DIVIDED_EACH) {
         FOR_COLUMNS(OP_SUM, DIVIDED_EACH)
@@ -422,6 +438,7 @@ static void OF_T(pool_small_)(const small_windows *w)
 #undef S
 #undef T
 #undef FLOATING
+#undef RANKS
 #undef SUMS
 #undef SHIFTED
 #undef WIDENED

@@ -14,6 +14,7 @@ cdef enum way_t:  # in which winners are found
     SCANNED   # tap by tap, whatever the windows
     IN_ROWS   # the winners of each row's columns, then those of rows
     DOUBLED   # winners of 1, 2, 4, ... taps, first along the row, then along the height
+    RANKED    # a maximum of ranks, each of which is a value and its place
 
 
 cdef struct array_t:
@@ -40,6 +41,9 @@ cdef struct job_t:
     bint few_taps         # of a window
     array_t indices       # of winners: written forward, read backward
     array_t grad          # backward of a maximum: what is scattered into dst
+    const job_t* by_ranks # the maximum of ranks, of channels of one item
+    Py_ssize_t rank_rows  # of it, rows of outputs that are found at once
+    Py_ssize_t at_ranks, at_found, at_inner
     Py_ssize_t at_places, at_so_far, at_so_far_places, at_tables, at_values, at_indices
     bint gathers          # gradients, instead of scattering them
     bint pairs            # windows of 2 x 2, stride 2
@@ -70,7 +74,7 @@ cdef struct job_t:
     bint whole_windows    # a window is reduced where it lies
     bint direct_rows      # rows of src are read where they are
     bint direct_dst       # rows of dst are written where they are
-    Py_ssize_t tile_items, tile_y, tile_x, tile_c
+    Py_ssize_t tile_items, tile_z, tile_y, tile_x, tile_c
     Py_ssize_t chunk_y    # rows of outputs that are in scratch at once
     Py_ssize_t tiles[5]   # 1, and how many tiles the depth, height, width, channels have
     # scratch of a thread, in elements: where each part begins
@@ -83,7 +87,7 @@ cdef struct tile_t:
     limb_t limb
     Py_ssize_t item, item_end          # of the batch; one, but of small windows
     Py_ssize_t src_offset              # of the first, in bytes
-    Py_ssize_t z, y, y_end, x, x_end, c, channels
+    Py_ssize_t z, z_end, y, y_end, x, x_end, c, channels
     Py_ssize_t column, columns         # of src that the tile's windows reach
     Py_ssize_t left, pitch             # padding before them; columns a merged row holds
     Py_ssize_t top                     # of wide rows: where the tile's first window begins,
@@ -143,6 +147,9 @@ cdef inline char* address(
 cdef inline acc_t identity_of(const job_t* job, const acc_t* _) noexcept nogil:
     if job.op == SUM:
         return 0
+    if acc_t is double:
+        if job.op == RANK:
+            return NO_RANK
     if acc_t is float or acc_t is double:  # integers too, where winners are sought
         if job.src.kind == INT8:
             return INT8_MIN
@@ -505,7 +512,7 @@ cdef inline Py_ssize_t kept_rows(const axis_t* axis, Py_ssize_t taps) noexcept n
 
 
 cdef inline bint has_blocks(const job_t* job) noexcept nogil:
-    return job.op == MAX and job.window[1].dilation == 1
+    return job.op != SUM and job.window[1].dilation == 1
 
 
 cdef const acc_t* wide_row(
@@ -554,19 +561,19 @@ cdef void merge_blocks(
         if slot == 0:
             copy(row, so_far, n)
         else:
-            merge2(MAX, so_far, row, so_far, n)
+            merge2(job.op, so_far, row, so_far, n)
         if slot == kernel_size - 1:
             copy(row, rows + slot * size, n)
             for j in range(slot - 1, -1, -1):
                 row = wide_row(
                     job, tile, tile.top + tile.rows[0] - slot + j, scratch, rows + j * size, False
                 )
-                merge2(MAX, row, rows + (j + 1) * size, rows + j * size, n)
+                merge2(job.op, row, rows + (j + 1) * size, rows + j * size, n)
         tile.rows[0] += 1
     if slot == kernel_size - 1:
         copy(so_far, dst, n)
     else:
-        merge2(MAX, rows + (slot + 1) * size, so_far, dst, n)
+        merge2(job.op, rows + (slot + 1) * size, so_far, dst, n)
 
 
 cdef void merge_aligned(
@@ -998,7 +1005,8 @@ cdef void place_tile(const job_t* job, Py_ssize_t index, tile_t* tile) noexcept 
     index //= job.tiles[3]
     tile.y = index % job.tiles[2] * job.tile_y
     index //= job.tiles[2]
-    tile.z = index % job.tiles[1]
+    tile.z = index % job.tiles[1] * job.tile_z
+    tile.z_end = min(tile.z + job.tile_z, job.window[0].output_size)
     tile.item = index // job.tiles[1] * job.tile_items
     tile.item_end = min(tile.item + job.tile_items, job.items)
     tile.src_offset = batch_offset(job, job.batch_stride[0], tile.item)
@@ -1181,18 +1189,23 @@ cdef void pool_tile(const job_t* job, Py_ssize_t index, acc_t* scratch) noexcept
     pool_rows(job, &tile, scratch)
 
 
-cdef void pool_rows(const job_t* job, tile_t* tile, acc_t* scratch) noexcept nogil:
-    cdef Py_ssize_t y_end = tile.y_end, end, y, size
-    cdef char* row
+cdef void start_rows(const job_t* job, tile_t* tile, acc_t* scratch) noexcept nogil:
+    """What is to be done once for all rows of a tile."""
     tile.limb = WHOLE
     tile.top = tile.y * job.window[1].stride - job.window[1].padding
     tile.rows[0] = tile.rows[1] = 0
     place_columns(job, tile)
+    if has_bins(job):
+        place_bins(job, tile, <Py_ssize_t*>(scratch + job.at_bins))
+
+
+cdef void pool_rows(const job_t* job, tile_t* tile, acc_t* scratch) noexcept nogil:
+    cdef Py_ssize_t y_end = tile.y_end, end, y, size
+    cdef char* row
+    start_rows(job, tile, scratch)
     if job.small:
         pool_small_tile(job, tile, scratch)
         return
-    if has_bins(job):
-        place_bins(job, tile, <Py_ssize_t*>(scratch + job.at_bins))
     while tile.y < y_end and not job.rows_repeat:
         tile.y_end = min(y_end, tile.y + job.chunk_y)
         pool_chunk(job, tile, scratch)
@@ -1435,7 +1448,7 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
         total = job.items * job.window[0].output_size * ceil_div(width.output_size, job.tile_x)
         total *= ceil_div(channels, job.tile_c)
         job.tile_y = max(job.tile_y, ceil_div(height.output_size, max(1, 64 // total)))
-    job.tile_items = 1
+    job.tile_items = job.tile_z = 1
     job.tiles[1] = job.window[0].output_size
     if job.wide_rows:  # a tile's first window needs all its rows, but there must be tiles enough
         job.tile_y = height.output_size

@@ -172,6 +172,123 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, int32x4_t keys)
 #define store_indices_double store_indices_float
 #endif
 
+/* Ranks: a float and its place in one double, of which the greatest is the winner.
+ *
+ * The upper half orders values: their bits with both zeros as one, every NaN as the number after
+ * infinity, and an exponent more, so that no rank is subnormal and none is NaN or infinite. The lower
+ * half orders equals, the first of which is the greatest: it is the place of a negative number, and
+ * the place's complement else. NO_RANK is less than all of them, and its place is -1.
+ */
+#define RANKED_NAN 0x7F800001
+#define RANK_BIAS 0x00100000
+
+static inline double rank_of(float value, uint32_t place)
+{
+    uint32_t bits = bits_of_float(value), magnitude = bits & 0x7FFFFFFF;
+    uint32_t negative = 0 - (uint32_t)(bits > 0x80000000 && bits <= 0xFF800000);
+    uint64_t rank;
+    double result;
+    magnitude = magnitude < RANKED_NAN ? magnitude : RANKED_NAN;
+    rank = (uint64_t)((negative & 0x80000000) | (magnitude + RANK_BIAS)) << 32;
+    rank |= (uint32_t)~place ^ negative;
+    memcpy(&result, &rank, sizeof rank);
+    return result;
+}
+
+/* n values, at places from this one on, or all at it. */
+static ALWAYS_INLINE void rank_run(const float *src, double *dst, ptrdiff_t n, int32_t place, int next)
+{
+    ptrdiff_t j = 0;
+#if defined(__AVX2__)
+    /* in the order that is straight when it has been unpacked */
+    const __m256i order = next ? _mm256_setr_epi32(0, 1, 4, 5, 2, 3, 6, 7) : _mm256_setzero_si256();
+    for (; n >= 8 && j < n; j += 8) {
+        __m256i bits, negative, low, high;
+        j = j > n - 8 ? n - 8 : j;
+        bits = _mm256_loadu_si256((const __m256i *)(src + j));
+        bits = _mm256_permute4x64_epi64(bits, 0xD8);
+        negative = _mm256_castps_si256(
+            _mm256_cmp_ps(_mm256_castsi256_ps(bits), _mm256_setzero_ps(), _CMP_LT_OQ));
+        high = _mm256_and_si256(bits, _mm256_set1_epi32(0x7FFFFFFF));
+        high = _mm256_min_epi32(high, _mm256_set1_epi32(RANKED_NAN));
+        high = _mm256_add_epi32(high, _mm256_set1_epi32(RANK_BIAS));
+        high = _mm256_or_si256(high, _mm256_slli_epi32(negative, 31));
+        low = _mm256_set1_epi32(~(next ? place + (int32_t)j : place));
+        low = _mm256_xor_si256(_mm256_sub_epi32(low, order), negative);
+        _mm256_storeu_si256((__m256i *)(dst + j), _mm256_unpacklo_epi32(low, high));
+        _mm256_storeu_si256((__m256i *)(dst + j + 4), _mm256_unpackhi_epi32(low, high));
+    }
+#endif
+    for (; j < n; j++)
+        dst[j] = rank_of(src[j], (uint32_t)(next ? place + (int32_t)j : place));
+}
+
+/* The columns of a row, pixels of so many channels, `pixel` elements apart. */
+static void rank_row(
+    const float *src, ptrdiff_t pixel, double *dst, ptrdiff_t columns, ptrdiff_t channels,
+    int32_t place)
+{
+    if (channels == 1)
+        rank_run(src, dst, columns, place, 1);
+    else
+        for (ptrdiff_t x = 0; x < columns; x++)
+            rank_run(src + x * pixel, dst + x * channels, channels, place + (int32_t)x, 0);
+}
+
+static inline float value_of_rank(uint32_t high)
+{
+    uint32_t magnitude = (high & 0x7FFFFFFF) - RANK_BIAS;
+    return float_of_bits(magnitude == RANKED_NAN ? 0x7FC00000 : (high & 0x80000000) | magnitude);
+}
+
+/* The places of n ranks go to `indices`, if there are, else to `places`; their values to `values`,
+ * if there are, where `identity` is that of none. */
+static void unrank(
+    const double *src, ptrdiff_t n, float identity, float *values, int32_t *places, int64_t *indices)
+{
+    ptrdiff_t j = 0;
+#if defined(__AVX2__)
+    for (; n >= 8 && j < n; j += 8) {
+        __m256 a, b;
+        __m256i low, high, place, nan;
+        j = j > n - 8 ? n - 8 : j;
+        a = _mm256_loadu_ps((const float *)(src + j));
+        b = _mm256_loadu_ps((const float *)(src + j + 4));
+        low = _mm256_castps_si256(sorted_float(even_float(a, b)));
+        high = _mm256_castps_si256(sorted_float(odd_float(a, b)));
+        place = _mm256_xor_si256(low, _mm256_srai_epi32(high, 31));
+        place = _mm256_xor_si256(place, _mm256_set1_epi32(-1));
+        if (indices)
+            store_indices_float(indices + j, place);
+        else
+            store_keys_float(places + j, place);
+        if (!values)
+            continue;
+        low = _mm256_and_si256(high, _mm256_set1_epi32((int32_t)0x80000000));
+        high = _mm256_sub_epi32(_mm256_xor_si256(high, low), _mm256_set1_epi32(RANK_BIAS));
+        nan = _mm256_cmpeq_epi32(high, _mm256_set1_epi32(RANKED_NAN));
+        high = _mm256_or_si256(high, low);
+        high = _mm256_blendv_epi8(high, _mm256_set1_epi32(0x7FC00000), nan);
+        store_float(values + j, choose_float(_mm256_castsi256_ps(place), all_float(identity),
+                                             _mm256_castsi256_ps(high)));
+    }
+#endif
+    for (; j < n; j++) {
+        uint64_t rank;
+        uint32_t high;
+        int32_t place;
+        memcpy(&rank, src + j, sizeof rank);
+        high = (uint32_t)(rank >> 32);
+        place = (int32_t)~((uint32_t)rank ^ (0 - (high >> 31)));
+        if (indices)
+            indices[j] = place;
+        else
+            places[j] = place;
+        if (values)
+            values[j] = place < 0 ? identity : value_of_rank(high);
+    }
+}
+
 enum { LONG_RUN = 48 }; /* columns, of which the largest is found before its place */
 
 /* What lies beyond 31 bits is no place in the plane. */
@@ -188,5 +305,18 @@ static void narrow_places(const int64_t *indices, int32_t *places, ptrdiff_t n)
 #define T double
 #define P int64_t
 #include "_winners_of.h"
+
+/* Each of n winners is challenged by the later one `shift` behind it, in place. A vector more than
+ * these may be read, and written. */
+static void challenge_later_double(double *values, int64_t *places, ptrdiff_t shift, ptrdiff_t n)
+{
+    for (ptrdiff_t j = 0; j < n; j += WIDTH_double) {
+        winners_t_double winners = {load_double(values + j), load_keys_double(places + j)};
+        winners = challenged_double(winners, load_double(values + j + shift),
+                                    load_keys_double(places + j + shift));
+        store_double(values + j, winners.value);
+        store_keys_double(places + j, winners.place);
+    }
+}
 
 #endif

@@ -27,7 +27,14 @@ cdef extern from "_winners.h" nogil:
         int rows, const double** row, const int64_t** row_places, double* values, int64_t* places,
         int64_t* indices, Py_ssize_t n,
     )
-    void challenge_later_float(float* values, int32_t* places, Py_ssize_t shift, Py_ssize_t n)
+    void rank_row(
+        const float* src, Py_ssize_t pixel, double* dst, Py_ssize_t columns, Py_ssize_t channels,
+        int32_t place,
+    )
+    void unrank(
+        const double* src, Py_ssize_t n, float identity, float* values, int32_t* places,
+        int64_t* indices,
+    )
     void challenge_later_double(double* values, int64_t* places, Py_ssize_t shift, Py_ssize_t n)
 
 ctypedef fused winner_t:
@@ -40,27 +47,26 @@ ctypedef fused vector_t:  # of which there are vectors of places beside those of
     float
     double
 
-ctypedef fused place_t:
-    int32_t
-    int64_t
-
 cdef enum:
     MOST_CHANNELS = 256
     LONG_KERNEL = 64   # a row's winner is sought in vectors
-    SMALL_KERNEL = 5   # windows of more columns, overlapping, are built by doubling
+    SMALL_KERNEL = 5   # of more columns, the winners are not found in registers
     WINNERS = 16384    # outputs whose winners are found at once
     NARROW_WINNERS = 32     # rows of so few columns lie side by side with other planes'
-    SIDE = 180         # of a square of elements from which windows are doubled
+    SIDE = 180         # of a square of elements whose windows overlap much
     MOST_SLOTS = 16    # rows whose winners are kept: more than MOST_ROWS
     MOST_DOUBLED = 1 << 18  # elements of a window: scratch is twice as large, at least
+    MOST_RANKED = 1 << 20   # the same of ranks, of which there are four times as many, at least
+    FEW_TAPS = 9       # of overlapping windows: of fewer, the winners are found in registers
     FEW_CHANNELS = 8   # as many as a vector holds at any level
 
 cdef struct sink_t:
-    # Where the winners of a tile go: a row's values and places, and elements to the next row's.
+    # Where the winners of a tile go: a row's values and places, and elements to the next row's and to
+    # the next depth's.
     void* values
-    Py_ssize_t values_row
+    Py_ssize_t values_row, values_depth
     void* places      # indices, int64, or places as they are beside values of this type
-    Py_ssize_t places_row
+    Py_ssize_t places_row, places_depth
     bint as_indices
 
 
@@ -84,6 +90,11 @@ cdef void find_winners(
         if job.way == IN_ROWS:
             find_in_rows(job, tile, sink, scratch)
             return
+    if winner_t is float:
+        if job.way == RANKED:
+            find_by_ranks(job, tile, sink, scratch)
+            return
+    elif winner_t is double:
         if job.way == DOUBLED:
             find_by_doubling(job, tile, sink, scratch)
             return
@@ -287,6 +298,171 @@ cdef void find_in_row(
     winners_of_row(w, 1, &taps, &place, identity, values, places, False)
 
 
+# By ranks -------------------------------------------------------------------------------------
+
+cdef void find_by_ranks(
+    const job_t* job, const tile_t* tile, const sink_t* sink, float* scratch
+) noexcept nogil:
+    """What the tile's windows reach becomes ranks, and their maxima are the winners."""
+    cdef job_t inner = job.by_ranks[0]
+    cdef tile_t part = tile[0]
+    cdef Py_ssize_t channels = tile.channels, outputs = tile.x_end - tile.x, n = outputs * channels
+    cdef Py_ssize_t z = span_begin(&job.window[0], tile.z), y = span_begin(&job.window[1], tile.y)
+    cdef Py_ssize_t z_end = span_end(&job.window[0], tile.z_end - 1), row
+    cdef Py_ssize_t y_end = span_end(&job.window[1], tile.y_end - 1)
+    cdef Py_ssize_t rows, run, at, place
+    cdef float identity = identity_of(job, scratch)
+    cdef double* found = <double*>(scratch + job.at_found)
+    cdef double* inner_scratch = <double*>(scratch + job.at_inner)
+    cdef float* values = NULL
+    cdef int32_t* places = NULL
+    cdef int64_t* indices = NULL
+    inner.channels = inner.tile_c = channels
+    lay_block(&inner.src, max(0, y_end - y), tile.columns, channels)
+    lay_block(&inner.dst, inner.rank_rows, outputs, channels)
+    inner.src.data = <char*>(scratch + job.at_ranks) - (
+        z * inner.src.stride[0] + y * inner.src.stride[1] + tile.column * inner.src.stride[2]
+    )
+    if tile.columns:
+        for z in range(z, z_end):
+            load_ranks(job, tile, z, y, y_end, &inner.src, scratch)
+    part.src_offset = part.item = part.c = 0
+    part.item_end = 1
+    for z in range(tile.z, tile.z_end):
+        part.z = z
+        part.x = tile.x
+        while part.x < tile.x_end:
+            part.x_end = min(part.x + inner.tile_x, tile.x_end)
+            part.y = tile.y
+            start_rows(&inner, &part, inner_scratch)
+            while part.y < tile.y_end:
+                part.y_end = min(part.y + inner.rank_rows, tile.y_end)
+                inner.dst.data = <char*>found - (
+                    z * inner.dst.stride[0] + part.y * inner.dst.stride[1]
+                    + part.x * inner.dst.stride[2]
+                )
+                if inner.small:
+                    pool_small_tile(&inner, &part, inner_scratch)
+                else:
+                    pool_chunk(&inner, &part, inner_scratch)
+                rows = part.y_end - part.y
+                run = 1
+                if part.x_end - part.x == outputs and sink.places_row == n and (
+                    sink.values == NULL or sink.values_row == n
+                ):
+                    run = rows  # one behind the other
+                row = 0
+                while row < rows:
+                    at = (part.x - tile.x) * channels
+                    place = at + (part.y + row - tile.y) * sink.places_row
+                    place += (z - tile.z) * sink.places_depth
+                    if sink.as_indices:
+                        indices = <int64_t*>sink.places + place
+                    else:
+                        places = <int32_t*>sink.places + place
+                    if sink.values != NULL:
+                        at += (part.y + row - tile.y) * sink.values_row
+                        values = <float*>sink.values + at + (z - tile.z) * sink.values_depth
+                    unrank(
+                        found + row * n, run * (part.x_end - part.x) * channels, identity, values,
+                        places, indices,
+                    )
+                    row += run
+                part.y = part.y_end
+            part.x = part.x_end
+
+
+cdef inline void lay_block(
+    array_t* array, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t channels
+) noexcept nogil:
+    """Describe so many rows and columns at each depth, one behind the other."""
+    array.size[3] = channels
+    array.stride[3] = array.item
+    array.stride[2] = channels * array.item
+    array.stride[1] = columns * array.stride[2]
+    array.stride[0] = rows * array.stride[1]
+
+
+cdef inline void load_ranks(
+    const job_t* job, const tile_t* tile, Py_ssize_t z, Py_ssize_t y, Py_ssize_t y_end,
+    const array_t* ranks, float* scratch,
+) noexcept nogil:
+    """Rows of the input at one depth, as far as the tile reaches; whole rows at once."""
+    cdef const axis_t* width = &job.window[2]
+    cdef Py_ssize_t pixel = job.src.stride[2] // job.src.item, run = 1
+    cdef const char* src
+    cdef const float* row
+    if (
+        job.direct_rows and tile.columns == width.input_size
+        and job.src.stride[1] == tile.columns * job.src.stride[2]
+    ):
+        run = max(1, y_end - y)
+    while y < y_end:
+        src = tile.src_offset + address(&job.src, z, y, tile.column, tile.c)
+        row = <const float*>src
+        if not job.direct_rows:
+            load_columns(
+                &job.src, WHOLE, src, tile.columns, tile.channels, scratch + job.at_loaded
+            )
+            row = scratch + job.at_loaded
+            pixel = tile.channels
+        rank_row(
+            row, pixel, <double*>address(ranks, z, y, tile.column, 0), run * tile.columns,
+            tile.channels,
+            <int32_t>((z * job.window[1].input_size + y) * width.input_size + tile.column),
+        )
+        y += run
+
+
+cdef void plan_ranks(job_t* job, job_t* inner) noexcept nogil:
+    """Blocks whose ranks are in scratch at once: of whole planes, as many depths as there is room
+    for."""
+    cdef const axis_t* depth = &job.window[0]
+    cdef const axis_t* height = &job.window[1]
+    cdef const axis_t* width = &job.window[2]
+    cdef Py_ssize_t depths = min(most_columns(depth, 1), depth.input_size), rows, columns, area, side = 1
+    cdef int axis
+    # Squares, about: each block reads a window's size more than it has outputs.
+    area = max(1, SIDE * SIDE // (depths * job.tile_c))
+    while (side + 1) * (side + 1) <= area:
+        side += 1
+    rows = min(most_columns(height, height.output_size), max(side, 2 * extent(height)))
+    columns = max(area // rows, 2 * extent(width))
+    job.tile_x = min(width.output_size, (columns - extent(width)) // width.stride + 1)
+    columns = min(width.input_size, most_columns(width, job.tile_x))
+    rows = max(area // columns, extent(height))
+    job.tile_y = min(height.output_size, (rows - extent(height)) // height.stride + 1)
+    rows = min(height.input_size, most_columns(height, job.tile_y))
+    if depth.kind == SLIDING:
+        depths = max(SIDE * SIDE // (rows * columns * job.tile_c), extent(depth))
+        job.tile_z = min(
+            (depths - extent(depth)) // depth.stride + 1,
+            2 * WINNERS // (job.tile_y * job.tile_x * job.tile_c),
+        )
+        job.tile_z = max(1, min(job.tile_z, depth.output_size))
+    depths = min(depth.input_size, most_columns(depth, job.tile_z))
+    job.by_ranks = inner
+    inner[0] = job[0]
+    inner.op = RANK
+    inner.channels = job.tile_c
+    inner.items = 1
+    inner.batch_axes = 0
+    inner.src.kind = inner.dst.kind = FLOAT64
+    inner.src.item = inner.dst.item = sizeof(double)
+    for axis in range(3):
+        inner.dst.size[axis] = job.window[axis].output_size
+    lay_block(&inner.src, rows, columns, job.tile_c)
+    lay_block(&inner.dst, job.tile_y, job.tile_x, job.tile_c)
+    plan(inner, <const double*>NULL)
+    inner.rank_rows = inner.chunk_y
+    job.scratch_size = 0
+    job.at_ranks = reserve(job, 2 * depths * rows * columns * job.tile_c)
+    job.at_found = reserve(job, 2 * inner.rank_rows * job.tile_x * job.tile_c)
+    job.at_inner = reserve(job, 2 * inner.scratch_size)
+    job.row_size = columns * job.tile_c
+    job.at_loaded = reserve(job, 0 if job.direct_rows else job.row_size)
+
+
 # By doubling ----------------------------------------------------------------------------------
 
 cdef inline Py_ssize_t first_in_step(Py_ssize_t tap, Py_ssize_t step) noexcept nogil:
@@ -296,7 +472,7 @@ cdef inline Py_ssize_t first_in_step(Py_ssize_t tap, Py_ssize_t step) noexcept n
 
 cdef void place_taps(
     const axis_t* width, Py_ssize_t first, Py_ssize_t apart, Py_ssize_t columns,
-    Py_ssize_t channels, Py_ssize_t base, place_t* places,
+    Py_ssize_t channels, Py_ssize_t base, int64_t* places,
 ) noexcept nogil:
     """The places of columns of a row, the first of which may lie before it.
 
@@ -304,57 +480,53 @@ cdef void place_taps(
     behind the last one stands for nothing.
     """
     cdef Py_ssize_t x, c, column
-    cdef place_t place
+    cdef int64_t place
     for x in range(columns):
         column = first + x * apart
         if column < 0:
             column = first_in_step(column, width.dilation)
-        place = <place_t>(base + column) if column < width.input_size else -1
+        place = base + column if column < width.input_size else -1
         places[x * channels] = place
         for c in range(1, channels):
             places[x * channels + c] = place
 
 
 cdef void places_below(
-    place_t* places, Py_ssize_t n, Py_ssize_t rows, Py_ssize_t columns
+    int64_t* places, Py_ssize_t n, Py_ssize_t rows, Py_ssize_t columns
 ) noexcept nogil:
     """Of each row after the first one of n places, as many columns further on."""
     cdef Py_ssize_t j
-    cdef place_t more = <place_t>columns
     for j in range(n, rows * n):
-        places[j] = -1 if places[j - n] < 0 else places[j - n] + more
+        places[j] = -1 if places[j - n] < 0 else places[j - n] + columns
 
 
 cdef void challenge_taps(
-    vector_t* values, vector_t* places, Py_ssize_t taps, Py_ssize_t shift, Py_ssize_t n
+    double* values, int64_t* places, Py_ssize_t taps, Py_ssize_t shift, Py_ssize_t n
 ) noexcept nogil:
     """Windows of so many taps, `shift` apart, from n elements, in place."""
     cdef Py_ssize_t done = 1, more
     while done < taps:
         more = min(done, taps - done)
         n -= more * shift
-        if vector_t is float:
-            challenge_later_float(values, <int32_t*>places, more * shift, n)
-        else:
-            challenge_later_double(values, <int64_t*>places, more * shift, n)
+        challenge_later_double(values, places, more * shift, n)
         done += more
 
 
 cdef void find_by_doubling(
-    const job_t* job, const tile_t* tile, const sink_t* sink, vector_t* scratch
+    const job_t* job, const tile_t* tile, const sink_t* sink, double* scratch
 ) noexcept nogil:
     """All rows of the tile as one: first padded rows, then rows of outputs."""
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]
-    cdef vector_t identity = identity_of(job, scratch)
+    cdef double identity = identity_of(job, scratch)
     cdef Py_ssize_t channels = tile.channels, n, row, x
     cdef Py_ssize_t rows = (tile.y_end - tile.y - 1) * height.stride + extent(height)
     cdef Py_ssize_t top = tile.y * height.stride - height.padding, above, inside, base
     cdef Py_ssize_t taps_z = tap_count(&job.window[0], tile.z), depth, y, z
-    cdef Py_ssize_t place_size = 8 if sink.as_indices else sizeof(vector_t)
-    cdef vector_t* values = scratch + job.at_rows
-    cdef vector_t* places = scratch + job.at_places
-    cdef const vector_t* row_values[2]
+    cdef Py_ssize_t place_size = 8 if sink.as_indices else sizeof(double)
+    cdef double* values = scratch + job.at_rows
+    cdef int64_t* places = <int64_t*>(scratch + job.at_places)
+    cdef const double* row_values[2]
     cdef const void* row_places[2]
     cdef void* to_places
     n = (tile.x_end - tile.x) * channels
@@ -374,24 +546,17 @@ cdef void find_by_doubling(
                 continue
             base = first_in_step(top + row, height.dilation)
             if not inside or base >= height.input_size:
-                memset(places + row * n, -1, n * sizeof(vector_t))
+                memset(places + row * n, -1, n * sizeof(double))
                 continue
             base = (depth * height.input_size + base) * width.input_size
             x = tile.x * width.stride - width.padding
-            if vector_t is float:
-                place_taps(
-                    width, x, width.stride, tile.x_end - tile.x, channels, base,
-                    <int32_t*>places + row * n,
-                )
-            else:
-                place_taps(
-                    width, x, width.stride, tile.x_end - tile.x, channels, base,
-                    <int64_t*>places + row * n,
-                )
+            place_taps(
+                width, x, width.stride, tile.x_end - tile.x, channels, base, places + row * n
+            )
         fill(values, identity, above * n)
         row = above + inside
         fill(values + row * n, identity, (rows - row) * n)
-        memset(places + row * n, -1, (rows - row) * n * sizeof(vector_t))
+        memset(places + row * n, -1, (rows - row) * n * sizeof(double))
         challenge_taps(values, places, height.kernel_size, height.dilation * n, rows * n)
         for y in range(tile.y_end - tile.y):
             row_values[0] = scratch + job.at_so_far + y * n
@@ -407,17 +572,17 @@ cdef void find_by_doubling(
                 to_places = <char*>sink.places + y * sink.places_row * place_size
                 merge_winners(
                     1 + (z > 0), row_values, row_places,
-                    <vector_t*>sink.values + y * sink.values_row, to_places, sink.as_indices, n,
+                    <double*>sink.values + y * sink.values_row, to_places, sink.as_indices, n,
                 )
 
 
 cdef void double_columns(
     const job_t* job, const tile_t* tile, Py_ssize_t depth, Py_ssize_t first, Py_ssize_t rows,
-    vector_t* values, vector_t* places,
+    double* values, int64_t* places,
 ) noexcept nogil:
     """The winners of the columns of rows inside, as many a row as the tile has outputs."""
     cdef const axis_t* width = &job.window[2]
-    cdef vector_t identity = identity_of(job, values)
+    cdef double identity = identity_of(job, values)
     cdef Py_ssize_t channels = tile.channels, pitch = tile.pitch * channels, row, x, base
     cdef Py_ssize_t n = (tile.x_end - tile.x) * channels, left = tile.left * channels
     cdef Py_ssize_t behind = left + tile.columns * channels
@@ -431,17 +596,13 @@ cdef void double_columns(
         fill(values + row * pitch + behind, identity, pitch - behind)
     base = (depth * job.window[1].input_size + first) * width.input_size
     x = tile.x * width.stride - width.padding
-    if vector_t is float:
-        place_taps(width, x, 1, tile.pitch, channels, base, <int32_t*>places)
-        places_below(<int32_t*>places, pitch, rows, width.input_size)
-    else:
-        place_taps(width, x, 1, tile.pitch, channels, base, <int64_t*>places)
-        places_below(<int64_t*>places, pitch, rows, width.input_size)
+    place_taps(width, x, 1, tile.pitch, channels, base, places)
+    places_below(places, pitch, rows, width.input_size)
     challenge_taps(values, places, width.kernel_size, width.dilation * channels, rows * pitch)
     for row in range(rows):
         if width.stride == 1:
-            memmove(values + row * n, values + row * pitch, n * sizeof(vector_t))
-            memmove(places + row * n, places + row * pitch, n * sizeof(vector_t))
+            memmove(values + row * n, values + row * pitch, n * sizeof(double))
+            memmove(places + row * n, places + row * pitch, n * sizeof(double))
         else:
             every(
                 values + row * pitch, values + row * n, tile.x_end - tile.x, width.stride, channels
@@ -516,6 +677,7 @@ cdef way_t way_of(const job_t* job, const winner_t* _) noexcept nogil:
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]
     cdef bint pixels = job.channels >= FEW_CHANNELS, regular
+    cdef way_t otherwise = SCANNED
     if not (winner_t is float or winner_t is double):
         return SCANNED
     if winner_t is float and (
@@ -523,6 +685,17 @@ cdef way_t way_of(const job_t* job, const winner_t* _) noexcept nogil:
     ):
         return SCANNED
     regular = is_regular(height) and is_regular(width)
+    if winner_t is float and regular and (
+        extent(height) <= MOST_RANKED // extent(width) // most_columns(depth, 1)
+    ):
+        if is_regular(depth) and depth.stride < extent(depth) or (
+            job.channels <= PLANES and height.stride == width.stride == 1
+            and height.kernel_size * width.kernel_size >= FEW_TAPS
+        ):
+            return RANKED
+        otherwise = RANKED
+    elif winner_t is double and regular and extent(height) <= MOST_DOUBLED // extent(width):
+        otherwise = DOUBLED
     if (
         height.step == 1
         and (height.kernel_size <= MOST_ROWS or height.kernel_size <= 2 * height.stride
@@ -541,9 +714,7 @@ cdef way_t way_of(const job_t* job, const winner_t* _) noexcept nogil:
         )
     ):
         return IN_ROWS
-    if regular and extent(height) <= MOST_DOUBLED // extent(width):
-        return DOUBLED
-    return SCANNED
+    return otherwise
 
 
 cdef inline bint is_regular(const axis_t* axis) noexcept nogil:
@@ -555,9 +726,12 @@ cdef inline bint is_regular(const axis_t* axis) noexcept nogil:
 
 
 cdef void plan_winners(
-    job_t* job, const winner_t* _, Py_ssize_t most_channels=MOST_CHANNELS
+    job_t* job, const winner_t* _, job_t* by_ranks, Py_ssize_t most_channels=MOST_CHANNELS
 ) noexcept nogil:
-    """Choose how winners are found, and the tiles; lay out a thread's scratch."""
+    """Choose how winners are found, and the tiles; lay out a thread's scratch.
+
+    If by ranks, `by_ranks` is filled, and used as long as `job` is.
+    """
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]
     cdef Py_ssize_t rows, columns, total, so_far = 0
@@ -565,7 +739,12 @@ cdef void plan_winners(
     job.regular = job.way == DOUBLED
     job.spread = False
     job.tile_items = 1
-    job.tiles[4] = ceil_div(job.channels, 16 if job.way == DOUBLED else most_channels)
+    job.tile_z = 1
+    if job.way == DOUBLED:
+        most_channels = 16
+    elif job.way == RANKED:
+        most_channels = PLANES
+    job.tiles[4] = ceil_div(job.channels, most_channels)
     job.tile_c = ceil_div(job.channels, job.tiles[4])
     job.direct_rows = (
         job.src.kind == kind_of(_) and job.src.stride[3] == job.src.item
@@ -580,6 +759,9 @@ cdef void plan_winners(
         and (job.channels > 1 or total == 1 or width.kind == SLIDING and width.stride == 2)
     )
     job.slots = 4 if height.kernel_size <= 4 else MOST_SLOTS
+    if winner_t is float:
+        if job.way == RANKED:
+            plan_ranks(job, by_ranks)
     if job.way == DOUBLED:
         # Squares, about: each tile reads a window's size more than it has outputs.
         rows = min(most_columns(height, height.output_size), max(SIDE, 2 * extent(height)))
@@ -595,12 +777,14 @@ cdef void plan_winners(
         job.tile_y = min(height.output_size, max(1, WINNERS // (job.tile_x * job.tile_c)))
         total = min(job.window[0].kernel_size, MOST_ROWS) * job.slots * job.tile_x * job.tile_c
         so_far = job.tile_x * job.tile_c
-    else:
+    elif job.way == SCANNED:
         job.tile_y = min(height.output_size, max(1, TILE // (job.tile_x * job.tile_c)))
         total = 0
-    job.tiles[1] = job.window[0].output_size
+    job.tiles[1] = ceil_div(job.window[0].output_size, job.tile_z)
     job.tiles[2] = ceil_div(height.output_size, job.tile_y)
     job.tiles[3] = ceil_div(width.output_size, job.tile_x)
+    if job.way == RANKED:
+        return
     job.row_size = min(most_columns(width, job.tile_x), width.input_size) * job.tile_c
     if job.way == SCANNED:
         job.row_size = min(job.row_size, max(CHUNK, job.tile_c))
@@ -621,7 +805,7 @@ cdef void winners_tile(const job_t* job, Py_ssize_t index, winner_t* scratch) no
     cdef winner_t* values = scratch + job.at_values
     cdef int64_t* indices = <int64_t*>(scratch + job.at_indices)
     cdef char* dst
-    cdef Py_ssize_t y, elements
+    cdef Py_ssize_t z, y, elements
     cdef Py_ssize_t dst_offset, indices_offset
     place_tile(job, index, &tile)
     dst_offset = batch_offset(job, job.batch_stride[1], tile.item)
@@ -633,21 +817,23 @@ cdef void winners_tile(const job_t* job, Py_ssize_t index, winner_t* scratch) no
         sink.places = indices_offset + address(&job.indices, tile.z, tile.y, tile.x, tile.c)
         sink.values_row = job.dst.stride[1] // <Py_ssize_t>sizeof(winner_t)
         sink.places_row = job.indices.stride[1] // <Py_ssize_t>sizeof(int64_t)
+        sink.values_depth = job.dst.stride[0] // <Py_ssize_t>sizeof(winner_t)
+        sink.places_depth = job.indices.stride[0] // <Py_ssize_t>sizeof(int64_t)
         find_winners(job, &tile, &sink, scratch)
         return
     sink.values = values
     sink.places = indices
     sink.values_row = sink.places_row = elements
+    sink.values_depth = sink.places_depth = (tile.y_end - tile.y) * elements
     find_winners(job, &tile, &sink, scratch)
-    for y in range(tile.y, tile.y_end):
-        store_columns(
-            &job.dst, values, dst_offset + address(&job.dst, tile.z, y, tile.x, tile.c),
-            tile.x_end - tile.x, tile.channels,
-        )
-        dst = indices_offset + address(&job.indices, tile.z, y, tile.x, tile.c)
-        store_columns(&job.indices, indices, dst, tile.x_end - tile.x, tile.channels)
-        values += elements
-        indices += elements
+    for z in range(tile.z, tile.z_end):
+        for y in range(tile.y, tile.y_end):
+            dst = dst_offset + address(&job.dst, z, y, tile.x, tile.c)
+            store_columns(&job.dst, values, dst, tile.x_end - tile.x, tile.channels)
+            dst = indices_offset + address(&job.indices, z, y, tile.x, tile.c)
+            store_columns(&job.indices, indices, dst, tile.x_end - tile.x, tile.channels)
+            values += elements
+            indices += elements
 
 
 cdef inline bint rows_are_direct(
@@ -657,20 +843,22 @@ cdef inline bint rows_are_direct(
     return (
         array.kind == kind and array.stride[3] == array.item
         and array.stride[2] == channels * array.item and array.stride[1] % array.item == 0
+        and array.stride[0] % array.item == 0
     )
 
 
 cdef int find_tiles(job_t* job, const winner_t* _, int num_threads) except -1:
     cdef Py_ssize_t total
+    cdef job_t by_ranks
     if winner_t is float or winner_t is double:
         if winners_may_join(job, _):
             return find_joined(job, _, num_threads)
-    plan_winners(job, _)
+    plan_winners(job, _, &by_ranks)
     job.direct_winners = (
         job.tile_c == job.channels and rows_are_direct(&job.dst, kind_of(_), job.channels)
         and rows_are_direct(&job.indices, INT64, job.channels)
     )
-    total = 0 if job.direct_winners else job.tile_y * job.tile_x * job.tile_c
+    total = 0 if job.direct_winners else job.tile_z * job.tile_y * job.tile_x * job.tile_c
     job.at_values = reserve(job, total)
     job.at_indices = reserve(job, total * 8 // <Py_ssize_t>sizeof(winner_t))
     total = job.items * job.tiles[1] * job.tiles[2] * job.tiles[3] * job.tiles[4]
@@ -689,15 +877,19 @@ cdef bint winners_may_join(const job_t* job, const vector_t* _) noexcept nogil:
         job.channels == 1 and job.items >= 2 * PLANES and job.src.stride[2] == job.src.item
         and (
             width.input_size <= NARROW_WINNERS or way_of(job, _) == SCANNED
-            or way_of(job, _) == DOUBLED and width.kernel_size <= 2 * width.stride
+            or way_of(job, _) >= DOUBLED and width.kernel_size <= 2 * width.stride
         )
         and joined_elements(job, 1) <= MOST_JOINED // PLANES
-        and way_of(&inner, _) == IN_ROWS
+        and (
+            way_of(&inner, _) == IN_ROWS
+            or way_of(&inner, _) == RANKED  # whose blocks would be read again for each few rows
+            and joined_elements(job, job.window[1].output_size) <= JOINED // PLANES
+        )
     )
 
 
 cdef Py_ssize_t joined_winners_plan(
-    job_t* job, job_t* inner, const vector_t* _
+    job_t* job, job_t* inner, job_t* by_ranks, const vector_t* _
 ) noexcept nogil:
     """Plan the winners of PLANES planes; returns how many rows of outputs are found at once."""
     cdef Py_ssize_t rows = rows_to_join(job), size
@@ -705,7 +897,7 @@ cdef Py_ssize_t joined_winners_plan(
     job.inner = inner
     lay_planes(&inner.src, joined_rows(job, rows) // job.window[0].input_size)
     size = job.window[0].output_size * rows * job.window[2].output_size
-    plan_winners(inner, _)
+    plan_winners(inner, _, by_ranks)
     job.at_loaded = reserve(inner, bytes_of(&inner.src) // <Py_ssize_t>sizeof(vector_t))
     job.at_values = reserve(inner, size * PLANES)
     return rows
@@ -723,7 +915,7 @@ cdef void find_in_group(
     cdef tile_t tile
     cdef sink_t sink
     cdef const axis_t* height = &job.window[1]
-    cdef Py_ssize_t outputs = job.window[2].output_size, z, x
+    cdef Py_ssize_t outputs = job.window[2].output_size, place
     cdef Py_ssize_t y_end = min(y + rows, height.output_size)
     cdef Py_ssize_t first = span_begin(height, y), end = max(first, span_end(height, y_end - 1))
     cdef Py_ssize_t offset[PLANES]
@@ -734,25 +926,31 @@ cdef void find_in_group(
     tile.channels = PLANES
     sink.as_indices = True
     sink.values_row = sink.places_row = outputs * PLANES
-    for z in range(job.window[0].output_size):
-        tile.z = z
+    sink.values_depth = rows * sink.values_row
+    sink.places_depth = rows_apart * sink.places_row
+    tile.z = 0
+    while tile.z < job.window[0].output_size:
+        tile.z_end = min(tile.z + inner.tile_z, job.window[0].output_size)
         tile.y = y
-        tile.y_end = y_end
-        x = 0
-        while x < outputs:
-            tile.x = x
-            tile.x_end = min(x + inner.tile_x, outputs)
-            place_columns(&inner, &tile)
-            sink.values = scratch + job.at_values + (z * rows * outputs + x) * PLANES
-            sink.places = indices + (z * rows_apart * outputs + x) * PLANES
-            find_winners(&inner, &tile, &sink, scratch)
-            x += inner.tile_x
+        while tile.y < y_end:
+            tile.y_end = min(tile.y + inner.tile_y, y_end)
+            tile.x = 0
+            while tile.x < outputs:
+                tile.x_end = min(tile.x + inner.tile_x, outputs)
+                place_columns(&inner, &tile)
+                place = (tile.y - y) * sink.places_row + tile.x * PLANES
+                sink.values = scratch + job.at_values + tile.z * sink.values_depth + place
+                sink.places = indices + tile.z * sink.places_depth + place
+                find_winners(&inner, &tile, &sink, scratch)
+                tile.x = tile.x_end
+            tile.y = tile.y_end
+        tile.z = tile.z_end
 
 
 cdef int find_joined(job_t* job, const vector_t* _, int num_threads) except -1:
     """As find_tiles, PLANES at a time."""
-    cdef job_t inner
-    cdef Py_ssize_t rows = joined_winners_plan(job, &inner, _)
+    cdef job_t inner, by_ranks
+    cdef Py_ssize_t rows = joined_winners_plan(job, &inner, &by_ranks, _)
     job.block_rows = rows
     job.blocks[0] = ceil_div(job.window[1].output_size, rows)
     lay_planes(&inner.dst, rows)

@@ -263,19 +263,6 @@ static void OF(winners_of_rows)(
     }
 }
 
-/* Each of n winners is challenged by the later one `shift` behind it, in place. A vector more than
- * these may be read, and written. */
-static void OF(challenge_later)(T *values, P *places, ptrdiff_t shift, ptrdiff_t n)
-{
-    for (ptrdiff_t j = 0; j < n; j += WIDTH) {
-        OF(winners_t) winners = {OF(load)(values + j), OF(load_keys)(places + j)};
-        winners = OF(challenged)(winners, OF(load)(values + j + shift),
-                                 OF(load_keys)(places + j + shift));
-        OF(store)(values + j, winners.value);
-        OF(store_keys)(places + j, winners.place);
-    }
-}
-
 /* Gradients -----------------------------------------------------------------------------------
  *
  * An element's is the sum, in row-major order, over the windows that hold it, of the gradients of
