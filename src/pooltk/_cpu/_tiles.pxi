@@ -506,9 +506,9 @@ cdef void merge_window_rows(
 
 # Windows of many overlapping rows: rows come one by one, and merges of them are kept.
 
-cdef inline Py_ssize_t kept_rows(const axis_t* axis, Py_ssize_t taps) noexcept nogil:
-    """How many merges of so many rows a window may consist of."""
-    return axis.kernel_size // taps * axis.dilation
+cdef inline Py_ssize_t kept_rows(const axis_t* axis, Py_ssize_t doublings) noexcept nogil:
+    """How many merges of 2 ** doublings rows a window may consist of."""
+    return (axis.kernel_size >> doublings) * axis.dilation
 
 
 cdef inline bint has_blocks(const job_t* job) noexcept nogil:
@@ -587,7 +587,8 @@ cdef void merge_aligned(
     """
     cdef const axis_t* axis = &job.window[1]
     cdef Py_ssize_t n = tile.columns * tile.channels, dilation = axis.dilation
-    cdef Py_ssize_t limb = tile.limb == HIGH, row, taps, low, high, phase, count = 0, groups = 0
+    cdef Py_ssize_t limb = tile.limb == HIGH, row, place, doublings, low, high, phase
+    cdef Py_ssize_t count = 0, groups = 0
     cdef acc_t* level
     cdef acc_t* wider
     cdef const acc_t* merged
@@ -596,14 +597,16 @@ cdef void merge_aligned(
     while tile.top + tile.rows[limb] < end:
         row = tile.rows[limb]
         level = scratch + job.at_rows + limb * job.rows_size
-        merged = aligned_rows(job, tile, 1, row, level, scratch, True)
-        taps = 1
-        while 2 * taps <= axis.kernel_size and (row // dilation + 1) % (2 * taps) == 0:
-            wider = level + kept_rows(axis, taps) * job.row_size
-            rows[0] = aligned_rows(job, tile, taps, row - taps * dilation, level, scratch, False)
-            level = wider
-            taps *= 2
-            wider = <acc_t*>aligned_rows(job, tile, taps, row, level, scratch, True)
+        merged = aligned_rows(job, tile, 0, row, level, scratch, True)
+        doublings = 0
+        place = row // dilation
+        while kept_rows(axis, doublings + 1) > 0 and place >> doublings & 1:
+            rows[0] = aligned_rows(
+                job, tile, doublings, row - (dilation << doublings), level, scratch, False
+            )
+            level += kept_rows(axis, doublings) * job.row_size
+            doublings += 1
+            wider = <acc_t*>aligned_rows(job, tile, doublings, row, level, scratch, True)
             merge2(job.op, rows[0], merged, wider, n)
             merged = wider
         tile.rows[limb] += 1
@@ -612,38 +615,40 @@ cdef void merge_aligned(
     low = row // dilation
     high = low + axis.kernel_size
     level = scratch + job.at_rows + limb * job.rows_size
-    taps = 1
+    doublings = 0
     while low < high:
         sizes[groups] = 0
-        if low & taps:
+        if low >> doublings & 1:
             rows[count] = aligned_rows(
-                job, tile, taps, low * dilation + phase, level, scratch, False
+                job, tile, doublings, low * dilation + phase, level, scratch, False
             )
-            low += taps
+            low += <Py_ssize_t>1 << doublings
             count += 1
             sizes[groups] += 1
-        if high & taps:
-            high -= taps
+        if high >> doublings & 1:
+            high -= <Py_ssize_t>1 << doublings
             rows[count] = aligned_rows(
-                job, tile, taps, high * dilation + phase, level, scratch, False
+                job, tile, doublings, high * dilation + phase, level, scratch, False
             )
             count += 1
             sizes[groups] += 1
         groups += sizes[groups] > 0
-        level += kept_rows(axis, taps) * job.row_size
-        taps *= 2
+        level += kept_rows(axis, doublings) * job.row_size
+        doublings += 1
     merge_groups(job.op, rows, sizes, groups, dst, n)
 
 
 cdef inline const acc_t* aligned_rows(
-    const job_t* job, const tile_t* tile, Py_ssize_t taps, Py_ssize_t row, acc_t* level,
+    const job_t* job, const tile_t* tile, Py_ssize_t doublings, Py_ssize_t row, acc_t* level,
     acc_t* scratch, bint fresh,
 ) noexcept nogil:
-    """Where the merge of `taps` rows is, of which this is one."""
+    """Where the merge of 2 ** doublings rows is, of which this is one."""
     cdef const axis_t* axis = &job.window[1]
-    cdef Py_ssize_t slot = row // axis.dilation // taps % (axis.kernel_size // taps)
-    level += (slot * axis.dilation + row % axis.dilation) * job.row_size
-    if taps == 1:
+    cdef Py_ssize_t kept = kept_rows(axis, doublings), place = row >> doublings
+    if axis.dilation > 1:
+        place = (row // axis.dilation >> doublings) * axis.dilation + row % axis.dilation
+    level += (place if place < kept else place % kept) * job.row_size
+    if doublings == 0:
         return wide_row(job, tile, tile.top + row, scratch, level, fresh)
     return level
 
@@ -1331,7 +1336,7 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     """Choose how windows are reduced, and the tiles; lay out a thread's scratch."""
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]
-    cdef Py_ssize_t channels = job.channels, columns, reach, rows, taps, total, limbs
+    cdef Py_ssize_t channels = job.channels, columns, reach, rows, doublings, total, limbs
     cdef bint rows_run_on, results_run_on
     # Wide bins that hardly overlap, and windows far apart: nothing but their taps is read.
     job.whole_windows = not job.divide_first and (
@@ -1484,10 +1489,10 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     elif job.wide_rows and has_blocks(job):
         job.rows_size = (height.kernel_size + 1) * job.row_size
     elif job.wide_rows:
-        taps = 1
-        while taps <= height.kernel_size:
-            job.rows_size += kept_rows(height, taps) * job.row_size
-            taps *= 2
+        doublings = 0
+        while kept_rows(height, doublings) > 0:
+            job.rows_size += kept_rows(height, doublings) * job.row_size
+            doublings += 1
     job.at_rows = reserve(job, limbs * job.rows_size)
 
 
