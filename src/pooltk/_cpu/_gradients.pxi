@@ -624,7 +624,7 @@ cdef void backward_block(
 cdef int max_backward(
     job_t* job, const winner_t* _, const grad_t* grad, int num_threads
 ) except -1:
-    cdef Py_ssize_t total, parts = 4 * <Py_ssize_t>num_threads, grads_size = 0
+    cdef Py_ssize_t total, parts = 4 * <Py_ssize_t>num_threads, grads_size = 0, most_channels
     cdef job_t by_ranks
     job.pairs = False
     if winner_t is float and grad_t is float or winner_t is double and grad_t is double:
@@ -632,7 +632,8 @@ cdef int max_backward(
         if not job.pairs and scatters_joined(job, _):
             return scatter_joined(job, _, num_threads)
     # Of so many channels that there is room for some rows of outputs.
-    plan_winners(job, _, &by_ranks, max(64, min(256, GATHERED // 8 // job.window[2].output_size // 16 * 16)))
+    most_channels = GATHERED // 8 // job.window[2].output_size // 16 * 16
+    plan_winners(job, _, &by_ranks, max(64, min(256, most_channels)))
     job.gathers = job.pairs or may_gather(job, _, grad)
     job.planes = 1
     total = job.items * job.tiles[4]
@@ -700,8 +701,10 @@ cdef inline Py_ssize_t plane_size(const job_t* job) noexcept nogil:
 cdef void scatter_group(const job_t* job, Py_ssize_t group, vector_t* scratch) noexcept nogil:
     cdef Py_ssize_t rows = job.window[1].output_size, columns = job.window[2].output_size
     cdef Py_ssize_t y = 0, y_end, row, p, count, planes = min(PLANES, job.items - group * PLANES)
-    cdef Py_ssize_t at_once = AT_ONCE if job.direct_block and job.whole_rows else 1
+    cdef Py_ssize_t at_once = 1
     cdef int64_t* indices = <int64_t*>(scratch + job.at_indices)
+    if job.direct_block and job.whole_rows and plane_size(job) <= TILE:
+        at_once = AT_ONCE
     while y < rows:
         y_end = min(y + job.chunk, rows)
         row = y

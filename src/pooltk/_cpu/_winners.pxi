@@ -882,7 +882,9 @@ cdef bint winners_may_join(const job_t* job, const vector_t* _) noexcept nogil:
         and joined_elements(job, 1) <= MOST_JOINED // PLANES
         and (
             way_of(&inner, _) == IN_ROWS
-            or way_of(&inner, _) == RANKED  # whose blocks would be read again for each few rows
+            or way_of(&inner, _) == RANKED
+            and (width.input_size < LANES or job.window[1].kernel_size > WIDE_ROWS)
+            # whose blocks would be read again for each few rows
             and joined_elements(job, job.window[1].output_size) <= JOINED // PLANES
         )
     )
