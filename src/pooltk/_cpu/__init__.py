@@ -220,8 +220,8 @@ def _prepare(
     if all(array.size for array in arrays):
         lead = arrays[0]
         strides = [array.strides for array in arrays]
-        # Winners are counted within a plane, row by row. Gradients of small planes lie side by side,
-        # where windows do not; all planes as one row would be a thread's alone.
+        # Winners are counted within a plane, row by row. Gradients of small planes lie side by
+        # side, where windows do not; all planes as one row would be a thread's alone.
         axes_swap = operation in ("max_pool", "avg_pool")
         planes_merge = axes_swap and (
             large[0] or axes[-1].output_size == 1 or _are_side_by_side(axes)
@@ -275,7 +275,7 @@ def _are_side_by_side(axes: tuple[Axis, ...]) -> bool:
     """Whether windows are, and not all along one row; or whether they are single elements."""
     kernel_sizes = [axis.kernel_size for axis in axes]
     return all(axis.kernel_size == axis.stride for axis in axes) and (
-        len(axes) > 1 and kernel_sizes[0] > 1 or max(kernel_sizes) == 1
+        (len(axes) > 1 and kernel_sizes[0] > 1) or max(kernel_sizes) == 1
     )
 
 

@@ -41,7 +41,7 @@ cdef struct job_t:
     bint few_taps         # of a window
     array_t indices       # of winners: written forward, read backward
     array_t grad          # backward of a maximum: what is scattered into dst
-    const job_t* by_ranks # the maximum of ranks, of channels of one item
+    const job_t* by_ranks  # the maximum of ranks, of channels of one item
     Py_ssize_t rank_rows  # of it, rows of outputs that are found at once
     Py_ssize_t at_ranks, at_found, at_inner
     Py_ssize_t at_places, at_so_far, at_so_far_places, at_tables, at_values, at_indices
@@ -313,8 +313,8 @@ cdef inline Py_ssize_t merge_equal_trees(
     const job_t* job, Py_ssize_t leaves, Py_ssize_t grown, Py_ssize_t trees, acc_t* scratch,
     acc_t* dst, Py_ssize_t n,
 ) noexcept nogil:
-    """A binary counter of leaves: behind so many a tree of `grown` more has come, and as long as the
-    two latest trees are equal they become one. How many trees there are then."""
+    """A binary counter of leaves: behind so many a tree of `grown` more has come, and as long as
+    the two latest trees are equal they become one. How many trees there are then."""
     cdef acc_t* below
     while leaves & grown:
         below = tree_row(job, trees - 2, scratch, dst)
@@ -339,8 +339,8 @@ cdef void merge_line(
     const job_t* job, const char* src, Py_ssize_t step, Py_ssize_t total, acc_t* scratch,
     acc_t* dst, Py_ssize_t n,
 ) noexcept nogil:
-    """As merge_taps, of floats that lie so many bytes apart: four leaves of the tree at a time, whose
-    partial results never leave the registers."""
+    """As merge_taps, of floats that lie so many bytes apart: four leaves of the tree at a time,
+    whose partial results never leave the registers."""
     cdef const acc_t* rows[4]
     cdef acc_t* top
     cdef Py_ssize_t done = 0, trees = 0, count, i

@@ -61,8 +61,8 @@ cdef enum:
     FEW_CHANNELS = 8   # as many as a vector holds at any level
 
 cdef struct sink_t:
-    # Where the winners of a tile go: a row's values and places, and elements to the next row's and to
-    # the next depth's.
+    # Where the winners of a tile go: a row's values and places, and elements to the next row's and
+    # to the next depth's.
     void* values
     Py_ssize_t values_row, values_depth
     void* places      # indices, int64, or places as they are beside values of this type
@@ -420,7 +420,8 @@ cdef void plan_ranks(job_t* job, job_t* inner) noexcept nogil:
     cdef const axis_t* depth = &job.window[0]
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]
-    cdef Py_ssize_t depths = min(most_columns(depth, 1), depth.input_size), rows, columns, area, side = 1
+    cdef Py_ssize_t depths = min(most_columns(depth, 1), depth.input_size)
+    cdef Py_ssize_t rows, columns, area, side = 1
     cdef int axis
     # Squares, about: each block reads a window's size more than it has outputs.
     area = max(1, SIDE * SIDE // (depths * job.tile_c))
