@@ -690,7 +690,9 @@ cdef way_t way_of(const job_t* job, const winner_t* _) noexcept nogil:
         extent(height) <= MOST_RANKED // extent(width) // most_columns(depth, 1)
     ):
         if is_regular(depth) and depth.stride < extent(depth) or (
-            job.channels <= PLANES and height.stride == width.stride == 1
+            # Of pixels, a vector of channels is found in registers; planes side by side are ranked.
+            (job.channels < FEW_CHANNELS or job.channels == PLANES)
+            and height.stride == width.stride == 1
             and height.kernel_size * width.kernel_size >= FEW_TAPS
         ):
             return RANKED
