@@ -21,9 +21,17 @@
 #define pause_a_little()
 #endif
 
+#if defined(_WIN32)
+#define let_others_run()
+#else
+#include <sched.h>
+#define let_others_run() sched_yield()
+#endif
+
 enum {
     MOST_THREADS = 1024, /* as _threads.py has it */
-    LOOKS = 1000         /* for a lock, before sleeping: 15 to 60 us */
+    LOOKS = 1000,        /* for a lock, before sleeping: 15 to 60 us, */
+    LOOKS_IN_A_ROW = 16  /* before another thread may have the core: the one that is waited for */
 };
 
 /* `job` is what all parts have in common; `scratch` is the thread's own. */
@@ -51,7 +59,10 @@ static void take_lock(PyThread_type_lock lock)
     for (int look = 0; look < LOOKS; look++) {
         if (PyThread_acquire_lock(lock, NOWAIT_LOCK))
             return;
-        pause_a_little();
+        if (look % LOOKS_IN_A_ROW == LOOKS_IN_A_ROW - 1)
+            let_others_run();
+        else
+            pause_a_little();
     }
     PyThread_acquire_lock(lock, WAIT_LOCK);
 }
