@@ -6,9 +6,11 @@ And what the contest is on a device.
 import importlib
 import itertools
 import json
+import os
 import pkgutil
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +25,7 @@ from contest.devices import Cuda, Host
 from contest.peers import load
 from contest.report import Report
 from contest.run import LIMIT, OK, UNSUPPORTED, Entry, Result, compare, difference
-from contest.timing import Budget, Timing
+from contest.timing import THREADS, Budget, Timing, threads_run
 
 import pooltk
 from pooltk import _support
@@ -153,6 +155,25 @@ def test_every_operation_is_timed():
     timed = {p.values[1].removeprefix("time_") for p in METHODS if p.values[1].startswith("time_")}
     functions = {name for name in pooltk.__all__ if "_pool2d" in name}
     assert functions <= timed
+
+
+@pytest.mark.skipif(not os.path.isdir(THREADS), reason="only Linux says which threads run")
+def test_contest_sees_a_thread_that_spins_for_less_than_a_tick():
+    started, ended = threading.Event(), threading.Event()
+
+    def spin():
+        started.set()
+        while not ended.is_set():
+            sum(range(100))
+
+    thread = threading.Thread(target=spin)
+    thread.start()
+    started.wait()
+    seen = [threads_run() for _ in range(50)]
+    ended.set()
+    thread.join()
+    assert any(seen)
+    assert not threads_run()
 
 
 # --- the contest on a device -------------------------------------------------------------------
