@@ -57,6 +57,7 @@ cdef job_t joined_job(const job_t* job) noexcept nogil:
     inner.channels = PLANES
     inner.items = 1
     inner.batch_axes = 0
+    inner.in_cache = True
     return inner
 
 

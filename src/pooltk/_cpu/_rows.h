@@ -665,7 +665,8 @@ typedef struct {
     ptrdiff_t rows, src_row, dst_row;      /* how many, and how far apart, in bytes */
     const char *src, *src_end;             /* the first tap; up to here may be read */
     char *dst;
-    void *padded[2];                       /* scratch for a row and its padding */
+    void *padded;                          /* scratch for rows and their padding: */
+    ptrdiff_t padded_rows, padded_size;    /* a power of two of them, so many elements apart */
     void *unstrided;                       /* and for one of results with stride 1 */
     ptrdiff_t channels, outputs;           /* of a pixel; of a row, all channels */
     ptrdiff_t before, columns_inside;      /* elements of padding before a row, and of it */

@@ -32,7 +32,8 @@ cdef extern from "_rows.h" nogil:
         const char* src
         const char* src_end
         char* dst
-        void* padded[2]
+        void* padded
+        Py_ssize_t padded_rows, padded_size
         void* unstrided
         Py_ssize_t channels, outputs
         Py_ssize_t before, columns_inside

@@ -4,8 +4,8 @@
  *
  * For each row of outputs, the rows of its windows (`tap`: where they lie) are merged into a padded
  * row, and the columns of that one are merged into the row of results, which are divided on the
- * way. There are two padded rows: one is filled while the other is read, as a load that
- * spans two stores waits until both have reached the cache.
+ * way. Some padded rows are filled before the first is read: a load that spans two stores waits
+ * until both have reached the cache.
  */
 #define JOIN2(a, b) a##b
 #define JOIN(a, b) JOIN2(a, b)
@@ -314,9 +314,10 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
     int op, int columns, int stride, int finish, const small_windows *w)
 {
     OF_T(merge_t_) merge = OF_T(merges_)[op][w->taps - 1];
-    T *padded[2] = {(T *)w->padded[0], (T *)w->padded[1]};
+    T *padded = (T *)w->padded;
     const char *src = w->src;
     char *dst = w->dst;
+    ptrdiff_t last = w->padded_rows - 1, size = w->padded_size, filled = 0;
     ptrdiff_t row = w->outputs * sizeof(S), y;
     /* results of rows to come, if they lie behind */
     ptrdiff_t following = w->dst_row == row ? (w->rows - 1) * w->outputs : 0;
@@ -331,14 +332,12 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
             return;
         }
     }
-    merge(w, src, padded[0] + w->before);
     for (y = 0; y < w->rows; y++) {
-        if (y + 1 < w->rows) {
-            src += w->src_row;
+        for (; filled < w->rows && filled <= y + last; filled++, src += w->src_row) {
             prefetch(src + w->ahead, w->fresh);
-            merge(w, src, padded[(y + 1) & 1] + w->before);
+            merge(w, src, padded + (filled & last) * size + w->before);
         }
-        const T *merged = padded[y & 1], *divisors = (const T *)w->divisors;
+        const T *merged = padded + (y & last) * size, *divisors = (const T *)w->divisors;
         ptrdiff_t n = w->outputs;
         if (stride == 1 && w->stride > 1 && w->channels > 1 && w->channels < 8) {
             /* few channels: with stride 1, of which every stride-th pixel is kept */
@@ -378,8 +377,8 @@ static void OF_T(pad_rows_)(const small_windows *w)
 {
     T identity = IDENTITY(w->op);
     ptrdiff_t end = w->before + w->columns_inside;
-    for (int i = 0; i < 2; i++) {
-        T *padded = (T *)w->padded[i];
+    for (ptrdiff_t i = 0; i < w->padded_rows; i++) {
+        T *padded = (T *)w->padded + i * w->padded_size;
         for (ptrdiff_t j = 0; j < w->before; j++)
             padded[j] = identity;
         for (ptrdiff_t j = end; j < w->pitch + 4 * WIDTH; j++)

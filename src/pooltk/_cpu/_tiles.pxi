@@ -56,6 +56,7 @@ cdef struct job_t:
     # batch axes: those that do not merge into one are walked here
     Py_ssize_t items
     Py_ssize_t batch_axes
+    bint in_cache         # src is scratch: there is nothing to prefetch
     sizes_t batch_size
     sizes_t batch_stride[4]  # of src, dst, indices, grad
     # average: what a window's sum is divided by
@@ -78,6 +79,7 @@ cdef struct job_t:
     Py_ssize_t chunk_y    # rows of outputs that are in scratch at once
     Py_ssize_t tiles[5]   # 1, and how many tiles the depth, height, width, channels have
     # scratch of a thread, in elements: where each part begins
+    Py_ssize_t at_padded, padded_rows, padded_size
     Py_ssize_t at_merged, at_even, at_odd, at_result, at_low, at_counts, at_levels, at_loaded
     Py_ssize_t at_joined, at_bins
     Py_ssize_t at_wide, at_rows, row_size, rows_size, scratch_size
@@ -1114,7 +1116,7 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
     cdef const axis_t* width = &job.window[2]
     cdef small_windows w
     cdef Py_ssize_t taps_z = tap_count(depth, tile.z), taps_y, z, t, x, y = tile.y
-    cdef Py_ssize_t first_z = first_tap(depth, tile.z), item, offset
+    cdef Py_ssize_t first_z = first_tap(depth, tile.z), rows, item, items, offset
     cdef const char* src
     cdef const char* src_end
     cdef char* dst
@@ -1126,17 +1128,14 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
     w.columns = <int>width.kernel_size
     w.stride = <int>width.stride
     w.finish = AS_IT_IS
-    w.src_row = 0  # no second row of outputs has all its taps inside
-    if height.stride < height.input_size:
-        w.src_row = height.stride * job.src.stride[1]
-    w.dst_row = job.dst.stride[1]
     # Up to the end of the plane's last row, as rows lie one behind the other.
     src_end = job.src.item + address(
         &job.src, first_z + taps_z - 1, height.input_size - 1, width.input_size - 1,
         tile.channels - 1,
     )
-    w.padded[0] = scratch + job.at_even
-    w.padded[1] = scratch + job.at_odd
+    w.padded = scratch + job.at_padded
+    w.padded_size = job.padded_size
+    w.padded_rows = job.padded_rows
     w.unstrided = scratch + job.at_wide
     w.channels = tile.channels
     w.outputs = (tile.x_end - tile.x) * tile.channels
@@ -1144,8 +1143,6 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
     w.columns_inside = tile.columns * tile.channels
     w.pitch = tile.pitch * tile.channels
     w.divisors = divisors
-    w.fresh = min(height.kernel_size, height.stride) * w.columns_inside * job.src.item
-    w.ahead = 4 * w.src_row
     if job.op == SUM:
         if job.divisor_override:
             count = 1
@@ -1157,7 +1154,7 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
     w.pad = True
     while y < tile.y_end:
         taps_y = tap_count(height, y)
-        w.rows = full_rows(height, y, tile.y_end)
+        rows = w.rows = full_rows(height, y, tile.y_end)
         w.taps = <int>(taps_z * taps_y)
         for z in range(taps_z):
             for t in range(taps_y):
@@ -1178,14 +1175,29 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
                     w.shift = exponent - 1
                     w.by = 1 / w.by
                     w.finish = MULTIPLIED
-        for item in range(tile.item, tile.item_end):
+        w.src_row = 0  # no second row of outputs has all its taps inside
+        if height.stride < height.input_size:
+            w.src_row = height.stride * job.src.stride[1]
+        w.dst_row = job.dst.stride[1]
+        items = 1
+        if rows == 1 and job.batch_axes == 1:  # the same row of all planes
+            items = w.rows = tile.item_end - tile.item
+            w.src_row = job.batch_stride[0][0]
+            w.dst_row = job.batch_stride[1][0]
+        w.ahead = 4 * w.src_row
+        w.fresh = 0
+        if w.rows > 1 and not job.in_cache:
+            w.fresh = min(height.kernel_size, height.stride) * w.columns_inside * job.src.item
+        item = tile.item
+        while item < tile.item_end:
             offset = batch_offset(job, job.batch_stride[0], item)
             w.src = src + offset
-            w.src_end = src_end + offset
+            w.src_end = src_end + max(offset, offset + (items - 1) * w.src_row)
             w.dst = dst + batch_offset(job, job.batch_stride[1], item)
             pool_small(job.src.kind, &w)
             w.pad = False
-        y += w.rows
+            item += items
+        y += rows
 
 
 cdef void pool_tile(const job_t* job, Py_ssize_t index, acc_t* scratch) noexcept nogil:
@@ -1477,6 +1489,10 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     job.at_levels = reserve(job, tree_levels(job) * job.row_size)
     job.at_loaded = reserve(job, 0 if job.direct_rows else 4 * job.row_size)
     job.at_wide = reserve(job, total)
+    if job.small:
+        job.padded_size = max(columns, job.tile_x) * job.tile_c + 128  # four of the widest vectors
+        job.padded_rows = 4 if job.padded_size <= 192 else 2
+        job.at_padded = reserve(job, job.padded_rows * job.padded_size)
     total = 3 * job.tile_x if has_bins(job) else 0
     job.at_bins = reserve(job, total * 8 // <Py_ssize_t>sizeof(acc_t))
     job.rows_size = 0
@@ -1526,7 +1542,7 @@ cdef int pool_tiles(job_t* job, const acc_t* _, int num_threads) except -1:
     if job.small and job.tiles[1] * job.tiles[2] * job.tiles[3] == 1:
         # What is the same for all planes is done once for as many as make a tile.
         job.tile_items = max(1, min(
-            TILE // (job.window[1].input_size * job.window[2].input_size),
+            8 * TILE // (job.window[1].input_size * job.window[2].input_size),
             job.items // 4 // num_threads,
         ))
     total = ceil_div(job.items, job.tile_items)
