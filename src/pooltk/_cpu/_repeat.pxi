@@ -31,6 +31,12 @@ cdef int repeat_gradients(job_t* job, const acc_t* _, int num_threads) except -1
         blocks = ceil_div(4 * <Py_ssize_t>num_threads, job.items)
     job.tile_y = max(1, job.window[1].input_size // blocks)
     job.blocks[0] = ceil_div(job.window[1].input_size, job.tile_y)
+    # All planes may be one row.
+    blocks = 1
+    if num_threads > 1:
+        blocks = ceil_div(4 * <Py_ssize_t>num_threads, job.items * job.blocks[0])
+    job.block_columns = ceil_div(columns, blocks * job.tile_x) * job.tile_x
+    job.blocks[1] = ceil_div(columns, job.block_columns)
     job.scratch_size = 0
     job.chunk_y = 1  # rows of gradients that are divided at once: they lie one behind the other
     if job.tile_x == columns and rows_run_on(&job.src, channels):
@@ -39,7 +45,7 @@ cdef int repeat_gradients(job_t* job, const acc_t* _, int num_threads) except -1
     job.at_result = reserve(job, job.chunk_y * job.tile_x * kernel * channels)
     job.at_even = reserve(job, job.chunk_y * job.tile_x * kernel * channels)
     return share_parts(
-        <part_t>repeat_rows[acc_t], job, job.items * job.blocks[0],
+        <part_t>repeat_rows[acc_t], job, job.items * job.blocks[0] * job.blocks[1],
         job.scratch_size * sizeof(acc_t), num_threads,
     )
 
@@ -53,11 +59,14 @@ cdef inline bint rows_run_on(const array_t* array, Py_ssize_t channels) noexcept
 
 
 cdef void repeat_rows(const job_t* job, Py_ssize_t index, acc_t* scratch) noexcept nogil:
-    """A block of rows of gradients, at all depths; behind the last, zeros."""
-    cdef Py_ssize_t item = index // job.blocks[0], y = index % job.blocks[0] * job.tile_y
+    """A block of gradients, at all depths; behind the last, zeros."""
+    cdef Py_ssize_t x_begin = index % job.blocks[1] * job.block_columns
+    cdef Py_ssize_t y = index // job.blocks[1] % job.blocks[0] * job.tile_y
+    cdef Py_ssize_t item = index // job.blocks[1] // job.blocks[0]
     cdef const axis_t* depth = &job.window[0]
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]
+    cdef Py_ssize_t x_end = min(x_begin + job.block_columns, width.input_size)
     cdef Py_ssize_t y_end = min(y + job.tile_y, height.input_size), z, row, rows, x, n, i
     cdef Py_ssize_t channels = job.channels, kernel = width.kernel_size
     cdef Py_ssize_t src_offset = batch_offset(job, job.batch_stride[0], item)
@@ -70,9 +79,9 @@ cdef void repeat_rows(const job_t* job, Py_ssize_t index, acc_t* scratch) noexce
         row = y
         while row < y_end:
             rows = min(job.chunk_y, y_end - row)
-            x = 0
-            while x < width.input_size:
-                n = min(job.tile_x, width.input_size - x)
+            x = x_begin
+            while x < x_end:
+                n = min(job.tile_x, x_end - x)
                 result = scratch + job.at_result
                 src = src_offset + address(&job.src, z, row, x, 0)
                 if rows == 1:
@@ -113,6 +122,8 @@ cdef void repeat_rows(const job_t* job, Py_ssize_t index, acc_t* scratch) noexce
                         )
                 x += n
             row += rows
+    if x_end < width.input_size:
+        return
     if width.output_size > width.input_size * kernel:
         store_zeros(
             job, dst_offset, 0, depth.input_size * depth.stride, y * height.stride,
