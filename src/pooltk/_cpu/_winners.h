@@ -298,6 +298,8 @@ static void narrow_places(const int64_t *indices, int32_t *places, ptrdiff_t n)
         places[j] = (int32_t)(indices[j] | -((uint64_t)indices[j] >> 31 != 0));
 }
 
+enum { AT_ONCE = 4 }; /* planes that gradients are scattered to */
+
 #define T float
 #define P int32_t
 #include "_winners_of.h"

@@ -349,6 +349,30 @@ static void OF(gather_pairs)(
     }
 }
 
+static ALWAYS_INLINE void OF(scatter_to)(T *block, ptrdiff_t length, int64_t place, T grad)
+{
+    /* As unsigned numbers, -1 and what lies before the block are beyond it too. */
+    if ((uint64_t)place < (uint64_t)length)
+        block[place] += grad;
+}
+
+/* n gradients of each plane are added to what won them, if that lies in the plane's block, which
+ * begins at place `begin`. Sums in one plane wait for each other, those of whole planes at once do not. */
+static void OF(scatter)(
+    T *const *block, ptrdiff_t begin, ptrdiff_t length, const int64_t *const *indices,
+    ptrdiff_t step, const T *const *grads, int planes, ptrdiff_t n)
+{
+    if (planes == AT_ONCE) {
+        for (ptrdiff_t j = 0; j < n; j++)
+            for (int p = 0; p < AT_ONCE; p++)
+                OF(scatter_to)(block[p], length, indices[p][j * step], grads[p][j]);
+        return;
+    }
+    for (int p = 0; p < planes; p++)
+        for (ptrdiff_t j = 0; j < n; j++)
+            OF(scatter_to)(block[p], length, indices[p][j * step] - begin, grads[p][j]);
+}
+
 #undef OF
 #undef OF1
 #undef OF2
