@@ -32,6 +32,10 @@ typedef struct {
 #define choose_keys_float(mask, l, k) _mm256_blendv_epi8(k, l, _mm256_castps_si256(mask))
 #define beats_float(b, a) \
     _mm256_and_ps(_mm256_cmp_ps(a, b, _CMP_NGE_UQ), _mm256_cmp_ps(a, a, _CMP_ORD_Q))
+#define larger_float(mask, b, a) _mm256_max_ps(b, a)
+#define later_keys_float(mask, l, k) _mm256_max_epu32(k, _mm256_and_si256(_mm256_castps_si256(mask), l))
+#define less_float(a, b) _mm256_cmp_ps(a, b, _CMP_LT_OQ)
+#define any_unordered_float(a) _mm256_movemask_ps(unordered_float(a))
 #define any_as_large_float(a, b) _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_NLT_UQ))
 #define where_float(mask, a) _mm256_and_ps(mask, a)
 #define where_not_float(mask, a) _mm256_andnot_ps(mask, a)
@@ -53,6 +57,10 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, __m256i keys)
 #define choose_keys_double(mask, l, k) _mm256_blendv_epi8(k, l, _mm256_castpd_si256(mask))
 #define beats_double(b, a) \
     _mm256_and_pd(_mm256_cmp_pd(a, b, _CMP_NGE_UQ), _mm256_cmp_pd(a, a, _CMP_ORD_Q))
+#define larger_double(mask, b, a) _mm256_max_pd(b, a)
+#define later_keys_double choose_keys_double
+#define less_double(a, b) _mm256_cmp_pd(a, b, _CMP_LT_OQ)
+#define any_unordered_double(a) _mm256_movemask_pd(unordered_double(a))
 #define any_as_large_double(a, b) _mm256_movemask_pd(_mm256_cmp_pd(a, b, _CMP_NLT_UQ))
 #define where_double(mask, a) _mm256_and_pd(mask, a)
 #define where_not_double(mask, a) _mm256_andnot_pd(mask, a)
@@ -70,6 +78,10 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, __m256i keys)
 #define choose_keys_float(mask, l, k) \
     _mm_castps_si128(choose_float(mask, _mm_castsi128_ps(l), _mm_castsi128_ps(k)))
 #define beats_float(b, a) _mm_and_ps(_mm_cmpnge_ps(a, b), _mm_cmpord_ps(a, a))
+#define larger_float(mask, b, a) _mm_max_ps(b, a)
+#define later_keys_float choose_keys_float
+#define less_float(a, b) _mm_cmplt_ps(a, b)
+#define any_unordered_float(a) _mm_movemask_ps(unordered_float(a))
 #define any_as_large_float(a, b) _mm_movemask_ps(_mm_cmpnlt_ps(a, b))
 #define where_float(mask, a) _mm_and_ps(mask, a)
 #define where_not_float(mask, a) _mm_andnot_ps(mask, a)
@@ -94,6 +106,10 @@ static ALWAYS_INLINE __m128d equal_keys_double(__m128i k, __m128i l)
 #define choose_keys_double(mask, l, k) \
     _mm_castpd_si128(choose_double(mask, _mm_castsi128_pd(l), _mm_castsi128_pd(k)))
 #define beats_double(b, a) _mm_and_pd(_mm_cmpnge_pd(a, b), _mm_cmpord_pd(a, a))
+#define larger_double(mask, b, a) _mm_max_pd(b, a)
+#define later_keys_double choose_keys_double
+#define less_double(a, b) _mm_cmplt_pd(a, b)
+#define any_unordered_double(a) _mm_movemask_pd(unordered_double(a))
 #define any_as_large_double(a, b) _mm_movemask_pd(_mm_cmpnlt_pd(a, b))
 #define where_double(mask, a) _mm_and_pd(mask, a)
 #define where_not_double(mask, a) _mm_andnot_pd(mask, a)
@@ -114,6 +130,10 @@ static ALWAYS_INLINE int32x4_t ascending_keys_float(int32_t step)
 #define equal_keys_float(k, l) vreinterpretq_f32_u32(vceqq_s32(k, l))
 #define choose_keys_float(mask, l, k) vbslq_s32(vreinterpretq_u32_f32(mask), l, k)
 #define beats_float(b, a) vreinterpretq_f32_u32(vbicq_u32(vceqq_f32(a, a), vcgeq_f32(a, b)))
+#define larger_float choose_float
+#define later_keys_float choose_keys_float
+#define less_float(a, b) vreinterpretq_f32_u32(vcltq_f32(a, b))
+#define any_unordered_float(a) (vminvq_u32(vceqq_f32(a, a)) == 0)
 #define any_as_large_float(a, b) (vminvq_u32(vcltq_f32(a, b)) == 0)
 #define where_float(mask, a) \
     vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(mask), vreinterpretq_u32_f32(a)))
@@ -134,6 +154,10 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, int32x4_t keys)
 #define equal_keys_double(k, l) vreinterpretq_f64_u64(vceqq_s64(k, l))
 #define choose_keys_double(mask, l, k) vbslq_s64(vreinterpretq_u64_f64(mask), l, k)
 #define beats_double(b, a) vreinterpretq_f64_u64(vbicq_u64(vceqq_f64(a, a), vcgeq_f64(a, b)))
+#define larger_double choose_double
+#define later_keys_double choose_keys_double
+#define less_double(a, b) vreinterpretq_f64_u64(vcltq_f64(a, b))
+#define any_unordered_double(a) (vminvq_u32(vreinterpretq_u32_u64(vceqq_f64(a, a))) == 0)
 #define any_as_large_double(a, b) (vminvq_u32(vreinterpretq_u32_u64(vcltq_f64(a, b))) == 0)
 #define where_double(mask, a) \
     vreinterpretq_f64_u64(vandq_u64(vreinterpretq_u64_f64(mask), vreinterpretq_u64_f64(a)))
@@ -152,6 +176,10 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, int32x4_t keys)
 #define equal_keys_float(k, l) ((k) == (l))
 #define choose_keys_float(mask, l, k) ((mask) ? (l) : (k))
 #define beats_float(b, a) tap_wins(b, a)
+#define larger_float choose_float
+#define later_keys_float choose_keys_float
+#define less_float(a, b) ((a) < (b))
+#define any_unordered_float unordered_float
 #define any_as_large_float(a, b) (!((a) < (b)))
 #define where_float(mask, a) ((mask) ? (a) : 0)
 #define where_not_float(mask, a) ((mask) ? 0 : (a))
@@ -166,6 +194,10 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, int32x4_t keys)
 #define equal_keys_double equal_keys_float
 #define choose_keys_double choose_keys_float
 #define beats_double beats_float
+#define larger_double choose_double
+#define later_keys_double choose_keys_double
+#define less_double less_float
+#define any_unordered_double unordered_double
 #define any_as_large_double any_as_large_float
 #define where_double where_float
 #define where_not_double where_not_float
@@ -313,11 +345,11 @@ enum { AT_ONCE = 4 }; /* planes that gradients are scattered to */
 static void challenge_later_double(double *values, int64_t *places, ptrdiff_t shift, ptrdiff_t n)
 {
     for (ptrdiff_t j = 0; j < n; j += WIDTH_double) {
-        winners_t_double winners = {load_double(values + j), load_keys_double(places + j)};
-        winners = challenged_double(winners, load_double(values + j + shift),
+        winners_t_double winners =
+            first_tap_double(load_double(values + j), load_keys_double(places + j));
+        winners = challenged_double(1, winners, load_double(values + j + shift),
                                     load_keys_double(places + j + shift));
-        store_double(values + j, winners.value);
-        store_keys_double(places + j, winners.place);
+        store_winners_double(winners, j, values, places, NULL);
     }
 }
 
