@@ -25,14 +25,16 @@ cdef extern from "_winners.h" nogil:
     )
     cdef enum:
         AT_ONCE  # planes that are scattered to
-    void scatter_float(
+    bint scatter_float(
         float** blocks, Py_ssize_t begin, Py_ssize_t length, const int64_t** indices,
-        Py_ssize_t step, const float** grads, int planes, Py_ssize_t n,
+        Py_ssize_t step, const float** grads, int planes, Py_ssize_t n, Py_ssize_t channels,
     )
-    void scatter_double(
+    bint scatter_double(
         double** blocks, Py_ssize_t begin, Py_ssize_t length, const int64_t** indices,
-        Py_ssize_t step, const double** grads, int planes, Py_ssize_t n,
+        Py_ssize_t step, const double** grads, int planes, Py_ssize_t n, Py_ssize_t channels,
     )
+    void one_nan_each_float(float* block, Py_ssize_t n)
+    void one_nan_each_double(double* block, Py_ssize_t n)
 
 ctypedef fused grad_t:
     float
@@ -346,21 +348,21 @@ cdef inline Py_ssize_t depths_at_once(
     return max(1, min(job.tile_z, job.chunk // max(1, rows * row)))
 
 
-cdef void scatter_rows(
+cdef bint scatter_rows(
     const job_t* job, tile_t* tile, int planes, winner_t* scratch, grad_t* grads, grad_t** blocks,
     Py_ssize_t begin, Py_ssize_t length,
 ) noexcept nogil:
     """Add the gradients of some outputs, in row-major order, to those winners that lie in the
-    block; or of some planes, to theirs."""
+    block; or of some planes, to theirs. Returns whether some sum may be NaN."""
     cdef int64_t* found = <int64_t*>(scratch + job.at_indices)
     cdef const int64_t* indices[AT_ONCE]
     cdef const grad_t* gradients[AT_ONCE]
     cdef Py_ssize_t grad_offset[AT_ONCE]
     cdef Py_ssize_t indices_offset[AT_ONCE]
     cdef Py_ssize_t channels = tile.channels, x = tile.x, outputs = tile.x_end - x, rows = 1
-    cdef Py_ssize_t item = tile.item, at = 0, z, y, n, j, c
-    cdef int64_t place
+    cdef Py_ssize_t item = tile.item, at = 0, z, y, n
     cdef const char* src
+    cdef bint any_nan = False
     cdef int p
     for p in range(planes):
         tile.item = item + p
@@ -389,33 +391,30 @@ cdef void scatter_rows(
                     if not job.whole_rows:
                         load_columns(&job.indices, WHOLE, src, outputs, channels, found)
                         indices[p] = found
-            if channels == 1:
-                scatter_each(blocks, begin, length, indices, 1, gradients, planes, n)
-            else:
-                for j in range(n):
-                    for c in range(channels):
-                        place = indices[0][j * channels + c] - begin
-                        if <uint64_t>place < <uint64_t>length:
-                            blocks[0][place * channels + c] += gradients[0][j * channels + c]
+            any_nan |= scatter_each(
+                blocks, begin, length, indices, 1, gradients, planes, n, channels
+            )
             at += n * channels
             y += rows
+    return any_nan
 
 
-cdef inline void scatter_each(
+cdef inline bint scatter_each(
     grad_t** blocks, Py_ssize_t begin, Py_ssize_t length, const int64_t** indices, Py_ssize_t step,
-    const grad_t** grads, int planes, Py_ssize_t n,
+    const grad_t** grads, int planes, Py_ssize_t n, Py_ssize_t channels,
 ) noexcept nogil:
     if grad_t is float:
-        scatter_float(blocks, begin, length, indices, step, grads, planes, n)
+        return scatter_float(blocks, begin, length, indices, step, grads, planes, n, channels)
     else:
-        scatter_double(blocks, begin, length, indices, step, grads, planes, n)
+        return scatter_double(blocks, begin, length, indices, step, grads, planes, n, channels)
 
 
 cdef inline void one_nan_each(grad_t* block, Py_ssize_t n) noexcept nogil:
     """Which NaN a sum of several has is the compiler's choice."""
-    cdef Py_ssize_t j
-    for j in range(n):
-        block[j] = one_nan(block[j])
+    if grad_t is float:
+        one_nan_each_float(block, n)
+    else:
+        one_nan_each_double(block, n)
 
 
 cdef void scatter_block(
@@ -431,6 +430,7 @@ cdef void scatter_block(
     cdef Py_ssize_t z, y, x, y_begin, y_end, x_begin, x_end, begin, length, step_x, step_y, step_z
     cdef Py_ssize_t z_end, dst_offset
     cdef grad_t* blocks[AT_ONCE]
+    cdef bint any_nan = False
     cdef int p
     column = block_index % job.blocks[1] * job.block_columns
     row = block_index // job.blocks[1] * job.block_rows
@@ -478,11 +478,13 @@ cdef void scatter_block(
             while x < x_end:
                 tile.x = x
                 tile.x_end = min(x + step_x, x_end)
-                scatter_rows(job, tile, planes, scratch, grads, blocks, begin, length)
+                any_nan |= scatter_rows(
+                    job, tile, planes, scratch, grads, blocks, begin, length
+                )
                 x += step_x
             y += step_y
         z = tile.z_end
-    for p in range(planes):
+    for p in range(planes if any_nan else 0):
         one_nan_each(blocks[p], length * tile.channels)
     if not job.direct_block:
         store_block(
@@ -690,6 +692,7 @@ cdef void scatter_found(
     cdef vector_t* blocks[AT_ONCE]
     cdef const vector_t* grads[AT_ONCE]
     cdef const int64_t* winners[AT_ONCE]
+    cdef bint any_nan = False
     cdef vector_t* loaded = scratch + job.at_grads
     for p in range(planes):
         blocks[p] = scratch + job.at_result
@@ -711,15 +714,13 @@ cdef void scatter_found(
                         1, loaded + (row - y) * columns,
                     )
             winners[p] = indices + p
-        scatter_each(
-            blocks, 0, length, winners, PLANES, grads, <int>planes, (y_end - y) * columns
+        any_nan |= scatter_each(
+            blocks, 0, length, winners, PLANES, grads, <int>planes, (y_end - y) * columns, 1
         )
         indices += job.chunk * columns * PLANES
-    if y_end < job.window[1].output_size:
-        return
-    for p in range(planes):
+    for p in range(planes if any_nan else 0):
         one_nan_each(blocks[p], length)
-    if not job.direct_block:
+    if y_end == job.window[1].output_size and not job.direct_block:
         store_block(
             job, batch_offset(job, job.batch_stride[1], item), 0,
             job.window[0].input_size * job.window[1].input_size, 0, job.window[2].input_size, 0, 1,
@@ -733,6 +734,14 @@ cdef void store_block(
 ) noexcept nogil:
     """Rows of gradients, numbered through all depths."""
     cdef Py_ssize_t rows = job.window[1].input_size, y
+    if column_end - column == job.window[2].input_size and channels == job.channels and is_run(
+        &job.dst, job.dst.kind, channels, job.window[0].input_size
+    ):
+        store_row(
+            job.dst.kind, block, offset + address(&job.dst, row // rows, row % rows, 0, 0),
+            job.dst.item, (row_end - row) * (column_end - column) * channels,
+        )
+        return
     for y in range(row, row_end):
         store_columns(
             &job.dst, block, offset + address(&job.dst, y // rows, y % rows, column, c),

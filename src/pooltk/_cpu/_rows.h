@@ -368,16 +368,20 @@ DEFINE_HALVES(bfloat16)
     static void floats_of_##H##s(const pooltk_##H *src, float *dst, ptrdiff_t n)         \
     {                                                                                    \
         ptrdiff_t j = 0;                                                                 \
-        for (; j + WIDTH_float <= n; j += WIDTH_float)                                   \
+        for (; n >= WIDTH_float && j < n; j += WIDTH_float) {                            \
+            j = j > n - WIDTH_float ? n - WIDTH_float : j;                               \
             store_float(dst + j, read_sum_##H(src + j));                                 \
+        }                                                                                \
         for (; j < n; j++)                                                               \
             dst[j] = float_of_##H(src[j].bits);                                          \
     }                                                                                    \
     static void H##s_of_floats(const float *src, pooltk_##H *dst, ptrdiff_t n)           \
     {                                                                                    \
         ptrdiff_t j = 0;                                                                 \
-        for (; j + WIDTH_float <= n; j += WIDTH_float)                                   \
+        for (; n >= WIDTH_float && j < n; j += WIDTH_float) {                            \
+            j = j > n - WIDTH_float ? n - WIDTH_float : j;                               \
             write_sum_##H(dst + j, plain_nans(load_float(src + j)));                     \
+        }                                                                                \
         for (; j < n; j++)                                                               \
             dst[j].bits = H##_of_float(src[j]);                                          \
     }

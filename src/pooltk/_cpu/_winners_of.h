@@ -394,21 +394,55 @@ static ALWAYS_INLINE void OF(scatter_to)(T *block, ptrdiff_t length, int64_t pla
         block[place] += grad;
 }
 
-/* n gradients of each plane are added to what won them, if that lies in the plane's block, which
- * begins at place `begin`. Sums in one plane wait for each other, those of whole planes at once do not. */
-static void OF(scatter)(
-    T *const *block, ptrdiff_t begin, ptrdiff_t length, const int64_t *const *indices,
-    ptrdiff_t step, const T *const *grads, int planes, ptrdiff_t n)
+/* Whether one of n is NaN or infinite: no sum of others is NaN. */
+static int OF(any_not_finite)(const T *grads, ptrdiff_t n)
 {
+    ptrdiff_t j = 0;
+    VECTOR zero = OF(all)(0), sum = zero;
+    for (; j + WIDTH <= n; j += WIDTH)
+        sum = OF(sum)(sum, OF(product)(OF(load)(grads + j), zero));
+    int any = OF(any_unordered)(sum) != 0;
+    for (; j < n; j++)
+        any |= !(grads[j] * 0 == 0);
+    return any;
+}
+
+/* n gradients of each channel of each plane are added to what won them, if that lies in the plane's
+ * block, which begins at place `begin`. Sums in one plane wait for each other, those of whole planes
+ * at once do not. Returns whether one of the sums may be NaN. */
+static int OF(scatter)(
+    T *const *block, ptrdiff_t begin, ptrdiff_t length, const int64_t *const *indices,
+    ptrdiff_t step, const T *const *grads, int planes, ptrdiff_t n, ptrdiff_t channels)
+{
+    int any = 0;
+    for (int p = 0; p < planes; p++)
+        any |= OF(any_not_finite)(grads[p], n * channels);
     if (planes == AT_ONCE) {
         for (ptrdiff_t j = 0; j < n; j++)
             for (int p = 0; p < AT_ONCE; p++)
                 OF(scatter_to)(block[p], length, indices[p][j * step], grads[p][j]);
-        return;
+    } else if (channels == 1) {
+        for (int p = 0; p < planes; p++)
+            for (ptrdiff_t j = 0; j < n; j++)
+                OF(scatter_to)(block[p], length, indices[p][j * step] - begin, grads[p][j]);
+    } else {
+        for (ptrdiff_t j = 0; j < n * channels; j += channels)
+            for (ptrdiff_t c = 0; c < channels; c++) {
+                int64_t place = indices[0][j + c] - begin;
+                if ((uint64_t)place < (uint64_t)length)
+                    block[0][place * channels + c] += grads[0][j + c];
+            }
     }
-    for (int p = 0; p < planes; p++)
-        for (ptrdiff_t j = 0; j < n; j++)
-            OF(scatter_to)(block[p], length, indices[p][j * step] - begin, grads[p][j]);
+    return any;
+}
+
+static void OF(one_nan_each)(T *block, ptrdiff_t n)
+{
+    ptrdiff_t j = 0;
+    for (; j + WIDTH <= n; j += WIDTH)
+        OF(store)(block + j, OF(one_nan)(OF(load)(block + j)));
+    for (; j < n; j++)
+        block[j] = block[j] == block[j] ? block[j] : (T)NAN;
 }
 
 #undef OF
