@@ -148,14 +148,14 @@ static ALWAYS_INLINE void OF(winners_of_channels)(
         if (k == 0) {
             for (int v = 0; v < vectors; v++)
                 winners[v] = OF(first_tap)(OF(load)(tap + v * WIDTH), place);
+            place = OF(plus_keys)(place, next);
             i = 1;
         }
         for (; i < count; i++) {
-            const T *at = tap + i * step;
-            if (i)
-                place = OF(plus_keys)(place, next);
             for (int v = 0; v < vectors; v++)
-                winners[v] = OF(challenged)(exactly, winners[v], OF(load)(at + v * WIDTH), place);
+                winners[v] = OF(challenged)(exactly, winners[v],
+                                            OF(load)(tap + i * step + v * WIDTH), place);
+            place = OF(plus_keys)(place, next);
         }
     }
 }
