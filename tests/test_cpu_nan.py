@@ -178,3 +178,20 @@ def test_unsought_gradients():
         assert_equal(result, expected.astype(dtype))
     unsigned = indices.astype("uint64")  # some are beyond int64
     assert_equal(case.pool("max_pool_backward", gradient, x, indices=unsigned), expected)
+
+
+@pytest.mark.parametrize("planes", [1, 20])
+def test_one_nan_among_gradients(planes):
+    """Whichever NaN were added up, and whatever was infinite, a sum that is NaN has the same bits."""
+    case = Case("nan", (planes, 9, 40), 2, kernel_size=3, stride=1)
+    x = array_of(case.shape, "float32", seed=1)
+    gradient = array_of(case.result_shape, "float32", seed=2)
+    odd = np.array([0x7FC01234, 0xFFC00001, 0x7F800000, 0xFF800000, 0x7FA00000], "uint32")
+    every_seventh = gradient.reshape(-1)[::7].view("uint32")
+    every_seventh[:] = np.resize(odd, every_seventh.size)
+    _, indices = case.pool("max_pool", x, return_indices=True)
+    for given in (None, indices):
+        result = answers(
+            lambda given=given: case.pool("max_pool_backward", gradient, x, indices=given)
+        )
+        assert len(set(result.view("uint32")[np.isnan(result)])) == 1

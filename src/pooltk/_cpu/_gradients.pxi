@@ -23,6 +23,18 @@ cdef extern from "_winners.h" nogil:
         const double* row0, const double* row1, const double* grads, double* dst0, double* dst1,
         Py_ssize_t n,
     )
+    cdef enum:
+        AT_ONCE  # planes that are scattered to
+    bint scatter_float(
+        float** blocks, Py_ssize_t begin, Py_ssize_t length, const int64_t** indices,
+        Py_ssize_t step, const float** grads, int planes, Py_ssize_t n, Py_ssize_t channels,
+    )
+    bint scatter_double(
+        double** blocks, Py_ssize_t begin, Py_ssize_t length, const int64_t** indices,
+        Py_ssize_t step, const double** grads, int planes, Py_ssize_t n, Py_ssize_t channels,
+    )
+    void one_nan_each_float(float* block, Py_ssize_t n)
+    void one_nan_each_double(double* block, Py_ssize_t n)
 
 ctypedef fused grad_t:
     float
@@ -32,7 +44,6 @@ cdef enum:
     BLOCK = 32768        # gradients that are added up in scratch before they are stored
     GATHERED = 32768     # outputs that the gradients of a block are gathered from, at most
     MOST_GATHERED = 12   # windows that hold an element, of those that are gathered
-    AT_ONCE = 4          # planes that are scattered to
 
 
 cdef inline Py_ssize_t first_window(const axis_t* axis, Py_ssize_t begin) noexcept nogil:
@@ -337,162 +348,106 @@ cdef inline Py_ssize_t depths_at_once(
     return max(1, min(job.tile_z, job.chunk // max(1, rows * row)))
 
 
-cdef void scatter_rows(
-    const job_t* job, tile_t* tile, winner_t* scratch, grad_t* grads, grad_t* block,
+cdef bint scatter_rows(
+    const job_t* job, tile_t* tile, int planes, winner_t* scratch, grad_t* grads, grad_t** blocks,
     Py_ssize_t begin, Py_ssize_t length,
 ) noexcept nogil:
     """Add the gradients of some outputs, in row-major order, to those winners that lie in the
-    block."""
-    cdef int64_t* indices = <int64_t*>(scratch + job.at_indices)
-    cdef const int64_t* places = indices
-    cdef const grad_t* gradients
+    block; or of some planes, to theirs. Returns whether some sum may be NaN."""
+    cdef int64_t* found = <int64_t*>(scratch + job.at_indices)
+    cdef const int64_t* indices[AT_ONCE]
+    cdef const grad_t* gradients[AT_ONCE]
+    cdef Py_ssize_t grad_offset[AT_ONCE]
+    cdef Py_ssize_t indices_offset[AT_ONCE]
+    cdef Py_ssize_t channels = tile.channels, x = tile.x, outputs = tile.x_end - x, rows = 1
+    cdef Py_ssize_t item = tile.item, at = 0, z, y, n
     cdef const char* src
-    cdef Py_ssize_t channels = tile.channels, x = tile.x, x_end = tile.x_end, z, y, j, c
-    cdef Py_ssize_t n
-    cdef Py_ssize_t outputs = x_end - x, rows = 1
-    cdef Py_ssize_t grad_offset = batch_offset(job, job.batch_stride[3], tile.item)
-    cdef Py_ssize_t indices_offset = batch_offset(job, job.batch_stride[2], tile.item)
-    cdef int64_t place
-    if job.indices.data == NULL:
-        find_row_winners(job, tile, scratch, indices)
+    cdef bint any_nan = False
+    cdef int p
+    for p in range(planes):
+        tile.item = item + p
+        grad_offset[p] = batch_offset(job, job.batch_stride[3], tile.item)
+        indices_offset[p] = batch_offset(job, job.batch_stride[2], tile.item)
+        if job.indices.data == NULL:
+            tile.src_offset = batch_offset(job, job.batch_stride[0], tile.item)
+            find_row_winners(job, tile, scratch, found + p * job.chunk)
+    tile.item = item
     if job.whole_rows and channels == 1 and outputs == job.window[2].output_size:
         rows = tile.y_end - tile.y  # which lie one behind the other
     n = rows * outputs
     for z in range(tile.z, tile.z_end):
         y = tile.y
         while y < tile.y_end:
-            src = grad_offset + address(&job.grad, z, y, x, tile.c)
-            gradients = <const grad_t*>src
-            if not job.whole_rows:
-                load_columns(&job.grad, WHOLE, src, outputs, channels, grads)
-                gradients = grads
-            if job.indices.data != NULL:
-                src = indices_offset + address(&job.indices, z, y, x, tile.c)
-                places = <const int64_t*>src
-                if not job.whole_rows:
-                    load_columns(&job.indices, WHOLE, src, outputs, channels, indices)
-                    places = indices
-            if channels == 1:
-                for j in range(n):
-                    scatter_to(block, length, places[j] - begin, gradients[j])
-            else:
-                for j in range(n):
-                    for c in range(channels):
-                        place = places[j * channels + c] - begin
-                        if <uint64_t>place < <uint64_t>length:
-                            block[place * channels + c] += gradients[j * channels + c]
-            if job.indices.data == NULL:
-                places += n * channels
-            y += rows
-
-
-cdef void scatter_planes(
-    const job_t* job, tile_t* tile, Py_ssize_t item_end, winner_t* scratch, const grad_t* _
-) noexcept nogil:
-    """Whole planes of one channel, some at once: sums that do not wait for each other."""
-    cdef const axis_t* depth = &job.window[0]
-    cdef const axis_t* height = &job.window[1]
-    cdef Py_ssize_t outputs = job.window[2].output_size, item = tile.item, z = 0, y, n, j
-    cdef Py_ssize_t step_z = depth.output_size, step_y = height.output_size
-    cdef Py_ssize_t length = depth.input_size * height.input_size * job.window[2].input_size
-    cdef int planes = <int>(item_end - item), p
-    cdef grad_t* blocks[AT_ONCE]
-    cdef const grad_t* grads[AT_ONCE]
-    cdef const int64_t* indices[AT_ONCE]
-    cdef int64_t* found
-    if job.indices.data == NULL:
-        step_y = min(job.tile_y, job.chunk // outputs)
-        step_z = depths_at_once(job, step_y, height.output_size, outputs)
-    for p in range(planes):
-        blocks[p] = <grad_t*>(
-            batch_offset(job, job.batch_stride[1], item + p) + address(&job.dst, 0, 0, 0, 0)
-        )
-        memset(blocks[p], 0, length * sizeof(grad_t))
-    while z < depth.output_size:
-        # As many rows as winners are found of at once, or depths.
-        tile.z = z
-        tile.z_end = min(z + step_z, depth.output_size)
-        y = 0
-        while y < height.output_size:
-            tile.y = y
-            tile.y_end = min(y + step_y, height.output_size)
-            n = (tile.y_end - y) * outputs
             for p in range(planes):
-                tile.item = item + p
-                if job.indices.data == NULL:
-                    tile.src_offset = batch_offset(job, job.batch_stride[0], tile.item)
-                    found = <int64_t*>(scratch + job.at_indices) + p * job.chunk
-                    find_row_winners(job, tile, scratch, found)
-            for z in range(tile.z, tile.z_end):
-                for p in range(planes):
-                    grads[p] = <const grad_t*>(
-                        batch_offset(job, job.batch_stride[3], item + p)
-                        + address(&job.grad, z, y, 0, 0)
-                    )
-                    if job.indices.data == NULL:
-                        found = <int64_t*>(scratch + job.at_indices) + p * job.chunk
-                        indices[p] = found + (z - tile.z) * n
-                    else:
-                        indices[p] = <const int64_t*>(
-                            batch_offset(job, job.batch_stride[2], item + p)
-                            + address(&job.indices, z, y, 0, 0)
-                        )
-                if planes == AT_ONCE:
-                    for j in range(n):
-                        scatter_to(blocks[0], length, indices[0][j], grads[0][j])
-                        scatter_to(blocks[1], length, indices[1][j], grads[1][j])
-                        scatter_to(blocks[2], length, indices[2][j], grads[2][j])
-                        scatter_to(blocks[3], length, indices[3][j], grads[3][j])
-                else:
-                    for p in range(planes):
-                        for j in range(n):
-                            scatter_to(blocks[p], length, indices[p][j], grads[p][j])
-            y = tile.y_end
-        z = tile.z_end
-    for p in range(planes):
-        one_nan_each(blocks[p], length)
+                src = grad_offset[p] + address(&job.grad, z, y, x, tile.c)
+                gradients[p] = <const grad_t*>src
+                if not job.whole_rows:
+                    load_columns(&job.grad, WHOLE, src, outputs, channels, grads)
+                    gradients[p] = grads
+                indices[p] = found + p * job.chunk + at
+                if job.indices.data != NULL:
+                    src = indices_offset[p] + address(&job.indices, z, y, x, tile.c)
+                    indices[p] = <const int64_t*>src
+                    if not job.whole_rows:
+                        load_columns(&job.indices, WHOLE, src, outputs, channels, found)
+                        indices[p] = found
+            any_nan |= scatter_each(
+                blocks, begin, length, indices, 1, gradients, planes, n, channels
+            )
+            at += n * channels
+            y += rows
+    return any_nan
 
 
-cdef inline void scatter_to(
-    grad_t* block, Py_ssize_t length, int64_t place, grad_t grad
+cdef inline bint scatter_each(
+    grad_t** blocks, Py_ssize_t begin, Py_ssize_t length, const int64_t** indices, Py_ssize_t step,
+    const grad_t** grads, int planes, Py_ssize_t n, Py_ssize_t channels,
 ) noexcept nogil:
-    # As unsigned numbers, -1 and what lies before the block are beyond it too.
-    if <uint64_t>place < <uint64_t>length:
-        block[place] += grad
+    if grad_t is float:
+        return scatter_float(blocks, begin, length, indices, step, grads, planes, n, channels)
+    else:
+        return scatter_double(blocks, begin, length, indices, step, grads, planes, n, channels)
 
 
 cdef inline void one_nan_each(grad_t* block, Py_ssize_t n) noexcept nogil:
     """Which NaN a sum of several has is the compiler's choice."""
-    cdef Py_ssize_t j
-    for j in range(n):
-        block[j] = one_nan(block[j])
+    if grad_t is float:
+        one_nan_each_float(block, n)
+    else:
+        one_nan_each_double(block, n)
 
 
 cdef void scatter_block(
-    const job_t* job, tile_t* tile, Py_ssize_t block_index, winner_t* scratch, grad_t* grads
+    const job_t* job, tile_t* tile, int planes, Py_ssize_t block_index, winner_t* scratch,
+    grad_t* grads,
 ) noexcept nogil:
-    """Gradients of one block of the input: every window that may reach it, in row-major order."""
+    """Gradients of one block of the input, or of some whole planes of one channel: every window
+    that may reach it, in row-major order."""
     cdef const axis_t* depth = &job.window[0]
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]
     cdef Py_ssize_t rows = depth.input_size * height.input_size, row, row_end, column, column_end
-    cdef Py_ssize_t z, y, x, y_begin, y_end, x_begin, x_end, begin, length, step_x, step_y
-    cdef Py_ssize_t z_end, step_z = 1
-    cdef Py_ssize_t dst_offset = batch_offset(job, job.batch_stride[1], tile.item)
-    cdef grad_t* block = grads + job.chunk
+    cdef Py_ssize_t z, y, x, y_begin, y_end, x_begin, x_end, begin, length, step_x, step_y, step_z
+    cdef Py_ssize_t z_end, dst_offset
+    cdef grad_t* blocks[AT_ONCE]
+    cdef bint any_nan = False
+    cdef int p
     column = block_index % job.blocks[1] * job.block_columns
     row = block_index // job.blocks[1] * job.block_rows
     row_end = min(rows, row + job.block_rows)
     column_end = min(width.input_size, column + job.block_columns)
     begin = row * width.input_size + column
     length = (row_end - 1) * width.input_size + column_end - begin
-    if job.direct_block:
-        block = <grad_t*>(
-            dst_offset + address(
-                &job.dst, row // height.input_size, row % height.input_size, column, tile.c
+    for p in range(planes):
+        dst_offset = batch_offset(job, job.batch_stride[1], tile.item + p)
+        blocks[p] = grads + job.chunk
+        if job.direct_block:
+            blocks[p] = <grad_t*>(
+                dst_offset + address(
+                    &job.dst, row // height.input_size, row % height.input_size, column, tile.c
+                )
             )
-        )
-    memset(block, 0, length * tile.channels * sizeof(grad_t))
+        memset(blocks[p], 0, length * tile.channels * sizeof(grad_t))
     y_begin = 0
     y_end = height.output_size
     if depth.input_size == 1:
@@ -500,14 +455,18 @@ cdef void scatter_block(
         y_end = end_window(height, row_end)
     x_begin = first_window(width, column)
     x_end = end_window(width, column_end)
-    # Whole rows, as many as there is room for; or parts of one.
-    step_x = max(1, min(x_end - x_begin, job.chunk // tile.channels))
-    step_y = 1
-    if step_x == x_end - x_begin:
-        step_y = max(1, min(job.tile_y, job.chunk // (step_x * tile.channels)))
-        step_z = depths_at_once(job, step_y, y_end - y_begin, step_x * tile.channels)
     z = first_window(depth, row // height.input_size)
     z_end = end_window(depth, (row_end - 1) // height.input_size + 1)
+    # Whole rows, as many as there is room for; or parts of one.
+    step_x = max(1, min(x_end - x_begin, job.chunk // tile.channels))
+    step_y = step_z = 1
+    if step_x == x_end - x_begin:
+        if job.indices.data == NULL:
+            step_y = max(1, min(job.tile_y, job.chunk // (step_x * tile.channels)))
+            step_z = depths_at_once(job, step_y, y_end - y_begin, step_x * tile.channels)
+        else:
+            step_y = max(1, y_end - y_begin)
+            step_z = z_end - z
     while z < z_end:
         tile.z = z
         tile.z_end = min(z + step_z, z_end)
@@ -519,14 +478,17 @@ cdef void scatter_block(
             while x < x_end:
                 tile.x = x
                 tile.x_end = min(x + step_x, x_end)
-                scatter_rows(job, tile, scratch, grads, block, begin, length)
+                any_nan |= scatter_rows(
+                    job, tile, planes, scratch, grads, blocks, begin, length
+                )
                 x += step_x
             y += step_y
         z = tile.z_end
-    one_nan_each(block, length * tile.channels)
+    for p in range(planes if any_nan else 0):
+        one_nan_each(blocks[p], length * tile.channels)
     if not job.direct_block:
         store_block(
-            job, dst_offset, row, row_end, column, column_end, tile.c, tile.channels, block
+            job, dst_offset, row, row_end, column, column_end, tile.c, tile.channels, blocks[0]
         )
 
 
@@ -611,14 +573,9 @@ cdef void backward_block(
             else:
                 gather_block(job, &tile, row, row_end, scratch)
             return
-    if job.planes > 1:
-        tile.x = 0
-        tile.x_end = job.window[2].output_size
-        scatter_planes(
-            job, &tile, min(tile.item + job.planes, job.items), scratch, grads
-        )
-    else:
-        scatter_block(job, &tile, block, scratch, grads)
+    scatter_block(
+        job, &tile, <int>min(job.planes, job.items - tile.item), block, scratch, grads
+    )
 
 
 cdef int max_backward(
@@ -728,12 +685,14 @@ cdef void scatter_found(
 ) noexcept nogil:
     """Rows of outputs, of some planes of those side by side; with the last of them it is done.
 
-    Of planes that are scattered to where they are, some at once, as in scatter_planes.
+    Planes are scattered to where they are, or one of them in scratch.
     """
-    cdef Py_ssize_t columns = job.window[2].output_size, length = plane_size(job), z, row, j, p
+    cdef Py_ssize_t columns = job.window[2].output_size, length = plane_size(job), z, row, p
     cdef Py_ssize_t grad_offset
     cdef vector_t* blocks[AT_ONCE]
     cdef const vector_t* grads[AT_ONCE]
+    cdef const int64_t* winners[AT_ONCE]
+    cdef bint any_nan = False
     cdef vector_t* loaded = scratch + job.at_grads
     for p in range(planes):
         blocks[p] = scratch + job.at_result
@@ -754,22 +713,14 @@ cdef void scatter_found(
                         &job.grad, WHOLE, grad_offset + address(&job.grad, z, row, 0, 0), columns,
                         1, loaded + (row - y) * columns,
                     )
-        if planes == AT_ONCE:
-            for j in range((y_end - y) * columns):
-                scatter_to(blocks[0], length, indices[j * PLANES], grads[0][j])
-                scatter_to(blocks[1], length, indices[j * PLANES + 1], grads[1][j])
-                scatter_to(blocks[2], length, indices[j * PLANES + 2], grads[2][j])
-                scatter_to(blocks[3], length, indices[j * PLANES + 3], grads[3][j])
-        else:
-            for p in range(planes):
-                for j in range((y_end - y) * columns):
-                    scatter_to(blocks[p], length, indices[j * PLANES + p], grads[p][j])
+            winners[p] = indices + p
+        any_nan |= scatter_each(
+            blocks, 0, length, winners, PLANES, grads, <int>planes, (y_end - y) * columns, 1
+        )
         indices += job.chunk * columns * PLANES
-    if y_end < job.window[1].output_size:
-        return
-    for p in range(planes):
+    for p in range(planes if any_nan else 0):
         one_nan_each(blocks[p], length)
-    if not job.direct_block:
+    if y_end == job.window[1].output_size and not job.direct_block:
         store_block(
             job, batch_offset(job, job.batch_stride[1], item), 0,
             job.window[0].input_size * job.window[1].input_size, 0, job.window[2].input_size, 0, 1,
@@ -783,6 +734,14 @@ cdef void store_block(
 ) noexcept nogil:
     """Rows of gradients, numbered through all depths."""
     cdef Py_ssize_t rows = job.window[1].input_size, y
+    if column_end - column == job.window[2].input_size and channels == job.channels and is_run(
+        &job.dst, job.dst.kind, channels, job.window[0].input_size
+    ):
+        store_row(
+            job.dst.kind, block, offset + address(&job.dst, row // rows, row % rows, 0, 0),
+            job.dst.item, (row_end - row) * (column_end - column) * channels,
+        )
+        return
     for y in range(row, row_end):
         store_columns(
             &job.dst, block, offset + address(&job.dst, y // rows, y % rows, column, c),

@@ -12,7 +12,6 @@
 #ifndef POOLTK_ROWS_H
 #define POOLTK_ROWS_H
 
-#include <float.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,7 +20,7 @@
 #include "_halves.h"
 
 enum { OP_MAX, OP_SUM, OP_RANK }; /* OP_RANK: a maximum of doubles without NaN, see _winners.h */
-#define NO_RANK (-DBL_MAX)
+#define NO_RANK (-0x1.00000FFFFFFFFp1018)
 
 typedef enum {
     KIND_FLOAT32, KIND_FLOAT64, KIND_FLOAT16, KIND_BFLOAT16, KIND_INT8, KIND_INT16, KIND_INT32,
@@ -369,16 +368,20 @@ DEFINE_HALVES(bfloat16)
     static void floats_of_##H##s(const pooltk_##H *src, float *dst, ptrdiff_t n)         \
     {                                                                                    \
         ptrdiff_t j = 0;                                                                 \
-        for (; j + WIDTH_float <= n; j += WIDTH_float)                                   \
+        for (; n >= WIDTH_float && j < n; j += WIDTH_float) {                            \
+            j = j > n - WIDTH_float ? n - WIDTH_float : j;                               \
             store_float(dst + j, read_sum_##H(src + j));                                 \
+        }                                                                                \
         for (; j < n; j++)                                                               \
             dst[j] = float_of_##H(src[j].bits);                                          \
     }                                                                                    \
     static void H##s_of_floats(const float *src, pooltk_##H *dst, ptrdiff_t n)           \
     {                                                                                    \
         ptrdiff_t j = 0;                                                                 \
-        for (; j + WIDTH_float <= n; j += WIDTH_float)                                   \
+        for (; n >= WIDTH_float && j < n; j += WIDTH_float) {                            \
+            j = j > n - WIDTH_float ? n - WIDTH_float : j;                               \
             write_sum_##H(dst + j, plain_nans(load_float(src + j)));                     \
+        }                                                                                \
         for (; j < n; j++)                                                               \
             dst[j].bits = H##_of_float(src[j]);                                          \
     }
@@ -651,6 +654,49 @@ DEFINE_RUNS(max, double, double, double, load_double)
 DEFINE_RUNS(sum, double, double, double, load_double)
 DEFINE_RUNS(sum, float, pooltk_float16, float16, read_sum_float16)
 DEFINE_RUNS(sum, float, pooltk_bfloat16, bfloat16, read_sum_bfloat16)
+
+/* The same by an operation that is told: it is looked at once a row. */
+#define BY_OP_float(NAME, ...) \
+    (op == OP_SUM ? sum##NAME##_float(__VA_ARGS__) : max##NAME##_float(__VA_ARGS__))
+#define BY_OP_double(NAME, ...)                        \
+    (op == OP_RANK  ? rank##NAME##_double(__VA_ARGS__) \
+     : op == OP_SUM ? sum##NAME##_double(__VA_ARGS__)  \
+                    : max##NAME##_double(__VA_ARGS__))
+#define DEFINE_MERGES(T)                                                                          \
+    static ALWAYS_INLINE void merge2_##T(int op, const T *a, const T *b, T *dst, ptrdiff_t n)     \
+    {                                                                                             \
+        BY_OP_##T(2, a, b, dst, n);                                                               \
+    }                                                                                             \
+    static ALWAYS_INLINE void merge3_##T(                                                         \
+        int op, const T *a, const T *b, const T *c, T *dst, ptrdiff_t n)                          \
+    {                                                                                             \
+        BY_OP_##T(3, a, b, c, dst, n);                                                            \
+    }                                                                                             \
+    static ALWAYS_INLINE void merge4_##T(                                                         \
+        int op, const T *a, const T *b, const T *c, const T *d, T *dst, ptrdiff_t n)              \
+    {                                                                                             \
+        BY_OP_##T(4, a, b, c, d, dst, n);                                                         \
+    }                                                                                             \
+    static ALWAYS_INLINE void merge_pairs_##T(int op, const T *a, T *dst, ptrdiff_t n)            \
+    {                                                                                             \
+        BY_OP_##T(_pairs, a, dst, n);                                                             \
+    }                                                                                             \
+    static ALWAYS_INLINE void merge_triples_##T(int op, const T *a, T *dst, ptrdiff_t n)          \
+    {                                                                                             \
+        BY_OP_##T(_triples, a, dst, n);                                                           \
+    }                                                                                             \
+    static ALWAYS_INLINE void merge16_##T(                                                        \
+        int op, const char *rows, ptrdiff_t step, T *dst, ptrdiff_t n)                            \
+    {                                                                                             \
+        (op == OP_SUM ? sum16_##T : max16_##T)(rows, step, dst, n);                               \
+    }                                                                                             \
+    static ALWAYS_INLINE void merge_runs_##T(                                                     \
+        int op, const T *row, ptrdiff_t step, ptrdiff_t n, T *dst, ptrdiff_t count)               \
+    {                                                                                             \
+        (op == OP_SUM ? sum_runs_##T : max_runs_##T)(row, step, n, dst, count);                   \
+    }
+DEFINE_MERGES(float)
+DEFINE_MERGES(double)
 
 /* How a result of _small.h leaves: a sum is multiplied by a reciprocal that is exact, or divided. */
 enum { AS_IT_IS, MULTIPLIED, DIVIDED, DIVIDED_EACH };

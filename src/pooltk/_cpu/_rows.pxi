@@ -46,17 +46,11 @@ cdef extern from "_rows.h" nogil:
     void pool_small(kind_t kind, const small_windows* windows)
     void prefetch(const char* address, Py_ssize_t bytes)
     const int LANES  # partial results of a row that is reduced to one value
-    void max_runs_float(
-        const float* row, Py_ssize_t step, Py_ssize_t n, float* dst, Py_ssize_t count
+    void merge_runs_float(
+        int op, const float* row, Py_ssize_t step, Py_ssize_t n, float* dst, Py_ssize_t count
     )
-    void sum_runs_float(
-        const float* row, Py_ssize_t step, Py_ssize_t n, float* dst, Py_ssize_t count
-    )
-    void max_runs_double(
-        const double* row, Py_ssize_t step, Py_ssize_t n, double* dst, Py_ssize_t count
-    )
-    void sum_runs_double(
-        const double* row, Py_ssize_t step, Py_ssize_t n, double* dst, Py_ssize_t count
+    void merge_runs_double(
+        int op, const double* row, Py_ssize_t step, Py_ssize_t n, double* dst, Py_ssize_t count
     )
     void sum_runs_float16(
         const float16_t* row, Py_ssize_t step, Py_ssize_t n, float* dst, Py_ssize_t count
@@ -74,54 +68,34 @@ cdef extern from "_rows.h" nogil:
     void bfloat16s_of_floats(const float* src, bfloat16_t* dst, Py_ssize_t n)
     float scalar_max_float(float a, float b)
     double scalar_max_double(double a, double b)
-    void max2_float(const float* a, const float* b, float* dst, Py_ssize_t n)
-    void max3_float(const float* a, const float* b, const float* c, float* dst, Py_ssize_t n)
-    void max4_float(
-        const float* a, const float* b, const float* c, const float* d, float* dst, Py_ssize_t n
+    void merge2_float(int op, const float* a, const float* b, float* dst, Py_ssize_t n)
+    void merge3_float(
+        int op, const float* a, const float* b, const float* c, float* dst, Py_ssize_t n
     )
-    void max16_float(const char* rows, Py_ssize_t step, float* dst, Py_ssize_t n)
-    void max_pairs_float(const float* a, float* dst, Py_ssize_t n)
-    void max_triples_float(const float* a, float* dst, Py_ssize_t n)
-    void sum2_float(const float* a, const float* b, float* dst, Py_ssize_t n)
-    void sum3_float(const float* a, const float* b, const float* c, float* dst, Py_ssize_t n)
-    void sum4_float(
-        const float* a, const float* b, const float* c, const float* d, float* dst, Py_ssize_t n
+    void merge4_float(
+        int op, const float* a, const float* b, const float* c, const float* d, float* dst,
+        Py_ssize_t n,
     )
+    void merge16_float(int op, const char* rows, Py_ssize_t step, float* dst, Py_ssize_t n)
+    void merge_pairs_float(int op, const float* a, float* dst, Py_ssize_t n)
+    void merge_triples_float(int op, const float* a, float* dst, Py_ssize_t n)
     void sum_groups_float(
         const float** rows, const Py_ssize_t* sizes, Py_ssize_t groups, float* dst, Py_ssize_t n
     )
+    void merge2_double(int op, const double* a, const double* b, double* dst, Py_ssize_t n)
+    void merge3_double(
+        int op, const double* a, const double* b, const double* c, double* dst, Py_ssize_t n
+    )
+    void merge4_double(
+        int op, const double* a, const double* b, const double* c, const double* d, double* dst,
+        Py_ssize_t n,
+    )
+    void merge16_double(int op, const char* rows, Py_ssize_t step, double* dst, Py_ssize_t n)
+    void merge_pairs_double(int op, const double* a, double* dst, Py_ssize_t n)
+    void merge_triples_double(int op, const double* a, double* dst, Py_ssize_t n)
     void sum_groups_double(
         const double** rows, const Py_ssize_t* sizes, Py_ssize_t groups, double* dst, Py_ssize_t n
     )
-    void sum16_float(const char* rows, Py_ssize_t step, float* dst, Py_ssize_t n)
-    void sum_pairs_float(const float* a, float* dst, Py_ssize_t n)
-    void sum_triples_float(const float* a, float* dst, Py_ssize_t n)
-    void max2_double(const double* a, const double* b, double* dst, Py_ssize_t n)
-    void max3_double(const double* a, const double* b, const double* c, double* dst, Py_ssize_t n)
-    void max4_double(
-        const double* a, const double* b, const double* c, const double* d, double* dst,
-        Py_ssize_t n,
-    )
-    void max16_double(const char* rows, Py_ssize_t step, double* dst, Py_ssize_t n)
-    void max_pairs_double(const double* a, double* dst, Py_ssize_t n)
-    void max_triples_double(const double* a, double* dst, Py_ssize_t n)
-    void rank2_double(const double* a, const double* b, double* dst, Py_ssize_t n)
-    void rank3_double(const double* a, const double* b, const double* c, double* dst, Py_ssize_t n)
-    void rank4_double(
-        const double* a, const double* b, const double* c, const double* d, double* dst,
-        Py_ssize_t n,
-    )
-    void rank_pairs_double(const double* a, double* dst, Py_ssize_t n)
-    void rank_triples_double(const double* a, double* dst, Py_ssize_t n)
-    void sum2_double(const double* a, const double* b, double* dst, Py_ssize_t n)
-    void sum3_double(const double* a, const double* b, const double* c, double* dst, Py_ssize_t n)
-    void sum4_double(
-        const double* a, const double* b, const double* c, const double* d, double* dst,
-        Py_ssize_t n,
-    )
-    void sum16_double(const char* rows, Py_ssize_t step, double* dst, Py_ssize_t n)
-    void sum_pairs_double(const double* a, double* dst, Py_ssize_t n)
-    void sum_triples_double(const double* a, double* dst, Py_ssize_t n)
 
 
 cdef inline acc_t merge(int op, acc_t a, acc_t b) noexcept nogil:
@@ -151,17 +125,9 @@ cdef inline void merge2(
 ) noexcept nogil:
     cdef Py_ssize_t j
     if acc_t is float:
-        if op == MAX:
-            max2_float(a, b, dst, n)
-        else:
-            sum2_float(a, b, dst, n)
+        merge2_float(op, a, b, dst, n)
     elif acc_t is double:
-        if op == RANK:
-            rank2_double(a, b, dst, n)
-        elif op == MAX:
-            max2_double(a, b, dst, n)
-        else:
-            sum2_double(a, b, dst, n)
+        merge2_double(op, a, b, dst, n)
     elif op == MAX:
         for j in range(n):
             dst[j] = merge(MAX, a[j], b[j])
@@ -175,17 +141,9 @@ cdef inline void merge3(
 ) noexcept nogil:
     cdef Py_ssize_t j
     if acc_t is float:
-        if op == MAX:
-            max3_float(a, b, c, dst, n)
-        else:
-            sum3_float(a, b, c, dst, n)
+        merge3_float(op, a, b, c, dst, n)
     elif acc_t is double:
-        if op == RANK:
-            rank3_double(a, b, c, dst, n)
-        elif op == MAX:
-            max3_double(a, b, c, dst, n)
-        else:
-            sum3_double(a, b, c, dst, n)
+        merge3_double(op, a, b, c, dst, n)
     elif op == MAX:
         for j in range(n):
             dst[j] = merge(MAX, merge(MAX, a[j], b[j]), c[j])
@@ -199,17 +157,9 @@ cdef inline void merge4(
 ) noexcept nogil:
     cdef Py_ssize_t j
     if acc_t is float:
-        if op == MAX:
-            max4_float(a, b, c, d, dst, n)
-        else:
-            sum4_float(a, b, c, d, dst, n)
+        merge4_float(op, a, b, c, d, dst, n)
     elif acc_t is double:
-        if op == RANK:
-            rank4_double(a, b, c, d, dst, n)
-        elif op == MAX:
-            max4_double(a, b, c, d, dst, n)
-        else:
-            sum4_double(a, b, c, d, dst, n)
+        merge4_double(op, a, b, c, d, dst, n)
     elif op == MAX:
         for j in range(n):
             dst[j] = merge(MAX, merge(MAX, a[j], b[j]), merge(MAX, c[j], d[j]))
@@ -259,32 +209,18 @@ cdef inline void merge16(
 ) noexcept nogil:
     """Rows `step` bytes apart, of at least LANES floats."""
     if acc_t is float:
-        if op == SUM:
-            sum16_float(rows, step, dst, n)
-        else:
-            max16_float(rows, step, dst, n)
+        merge16_float(op, rows, step, dst, n)
     elif acc_t is double:
-        if op == SUM:
-            sum16_double(rows, step, dst, n)
-        else:
-            max16_double(rows, step, dst, n)
+        merge16_double(op, rows, step, dst, n)
 
 
 cdef inline void pairs(int op, const acc_t* a, acc_t* dst, Py_ssize_t n) noexcept nogil:
     """Windows of 2, stride 2."""
     cdef Py_ssize_t j
     if acc_t is float:
-        if op == MAX:
-            max_pairs_float(a, dst, n)
-        else:
-            sum_pairs_float(a, dst, n)
+        merge_pairs_float(op, a, dst, n)
     elif acc_t is double:
-        if op == RANK:
-            rank_pairs_double(a, dst, n)
-        elif op == MAX:
-            max_pairs_double(a, dst, n)
-        else:
-            sum_pairs_double(a, dst, n)
+        merge_pairs_double(op, a, dst, n)
     elif op == MAX:
         for j in range(n):
             dst[j] = merge(MAX, a[2 * j], a[2 * j + 1])
@@ -297,17 +233,9 @@ cdef inline void triples(int op, const acc_t* a, acc_t* dst, Py_ssize_t n) noexc
     """Windows of 3, stride 2."""
     cdef Py_ssize_t j
     if acc_t is float:
-        if op == MAX:
-            max_triples_float(a, dst, n)
-        else:
-            sum_triples_float(a, dst, n)
+        merge_triples_float(op, a, dst, n)
     elif acc_t is double:
-        if op == RANK:
-            rank_triples_double(a, dst, n)
-        elif op == MAX:
-            max_triples_double(a, dst, n)
-        else:
-            sum_triples_double(a, dst, n)
+        merge_triples_double(op, a, dst, n)
     elif op == MAX:
         for j in range(n):
             dst[j] = merge(MAX, merge(MAX, a[2 * j], a[2 * j + 1]), a[2 * j + 2])
@@ -477,17 +405,11 @@ cdef inline void reduce_many_runs(
     cdef Py_ssize_t i
     if acc_t is float:
         if n >= LANES:
-            if op == SUM:
-                sum_runs_float(row, step, n, dst, count)
-            else:
-                max_runs_float(row, step, n, dst, count)
+            merge_runs_float(op, row, step, n, dst, count)
             return
     elif acc_t is double:
         if n >= LANES:
-            if op == SUM:
-                sum_runs_double(row, step, n, dst, count)
-            else:
-                max_runs_double(row, step, n, dst, count)
+            merge_runs_double(op, row, step, n, dst, count)
             return
     for i in range(count):
         dst[i] = reduce_run(op, row + i * step, n, identity)

@@ -32,6 +32,10 @@ typedef struct {
 #define choose_keys_float(mask, l, k) _mm256_blendv_epi8(k, l, _mm256_castps_si256(mask))
 #define beats_float(b, a) \
     _mm256_and_ps(_mm256_cmp_ps(a, b, _CMP_NGE_UQ), _mm256_cmp_ps(a, a, _CMP_ORD_Q))
+#define larger_float(mask, b, a) _mm256_max_ps(b, a)
+#define later_keys_float(mask, l, k) _mm256_max_epu32(k, _mm256_and_si256(_mm256_castps_si256(mask), l))
+#define less_float(a, b) _mm256_cmp_ps(a, b, _CMP_LT_OQ)
+#define any_unordered_float(a) _mm256_movemask_ps(unordered_float(a))
 #define any_as_large_float(a, b) _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_NLT_UQ))
 #define where_float(mask, a) _mm256_and_ps(mask, a)
 #define where_not_float(mask, a) _mm256_andnot_ps(mask, a)
@@ -53,6 +57,10 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, __m256i keys)
 #define choose_keys_double(mask, l, k) _mm256_blendv_epi8(k, l, _mm256_castpd_si256(mask))
 #define beats_double(b, a) \
     _mm256_and_pd(_mm256_cmp_pd(a, b, _CMP_NGE_UQ), _mm256_cmp_pd(a, a, _CMP_ORD_Q))
+#define larger_double(mask, b, a) _mm256_max_pd(b, a)
+#define later_keys_double choose_keys_double
+#define less_double(a, b) _mm256_cmp_pd(a, b, _CMP_LT_OQ)
+#define any_unordered_double(a) _mm256_movemask_pd(unordered_double(a))
 #define any_as_large_double(a, b) _mm256_movemask_pd(_mm256_cmp_pd(a, b, _CMP_NLT_UQ))
 #define where_double(mask, a) _mm256_and_pd(mask, a)
 #define where_not_double(mask, a) _mm256_andnot_pd(mask, a)
@@ -70,6 +78,10 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, __m256i keys)
 #define choose_keys_float(mask, l, k) \
     _mm_castps_si128(choose_float(mask, _mm_castsi128_ps(l), _mm_castsi128_ps(k)))
 #define beats_float(b, a) _mm_and_ps(_mm_cmpnge_ps(a, b), _mm_cmpord_ps(a, a))
+#define larger_float(mask, b, a) _mm_max_ps(b, a)
+#define later_keys_float choose_keys_float
+#define less_float(a, b) _mm_cmplt_ps(a, b)
+#define any_unordered_float(a) _mm_movemask_ps(unordered_float(a))
 #define any_as_large_float(a, b) _mm_movemask_ps(_mm_cmpnlt_ps(a, b))
 #define where_float(mask, a) _mm_and_ps(mask, a)
 #define where_not_float(mask, a) _mm_andnot_ps(mask, a)
@@ -94,6 +106,10 @@ static ALWAYS_INLINE __m128d equal_keys_double(__m128i k, __m128i l)
 #define choose_keys_double(mask, l, k) \
     _mm_castpd_si128(choose_double(mask, _mm_castsi128_pd(l), _mm_castsi128_pd(k)))
 #define beats_double(b, a) _mm_and_pd(_mm_cmpnge_pd(a, b), _mm_cmpord_pd(a, a))
+#define larger_double(mask, b, a) _mm_max_pd(b, a)
+#define later_keys_double choose_keys_double
+#define less_double(a, b) _mm_cmplt_pd(a, b)
+#define any_unordered_double(a) _mm_movemask_pd(unordered_double(a))
 #define any_as_large_double(a, b) _mm_movemask_pd(_mm_cmpnlt_pd(a, b))
 #define where_double(mask, a) _mm_and_pd(mask, a)
 #define where_not_double(mask, a) _mm_andnot_pd(mask, a)
@@ -114,6 +130,10 @@ static ALWAYS_INLINE int32x4_t ascending_keys_float(int32_t step)
 #define equal_keys_float(k, l) vreinterpretq_f32_u32(vceqq_s32(k, l))
 #define choose_keys_float(mask, l, k) vbslq_s32(vreinterpretq_u32_f32(mask), l, k)
 #define beats_float(b, a) vreinterpretq_f32_u32(vbicq_u32(vceqq_f32(a, a), vcgeq_f32(a, b)))
+#define larger_float choose_float
+#define later_keys_float choose_keys_float
+#define less_float(a, b) vreinterpretq_f32_u32(vcltq_f32(a, b))
+#define any_unordered_float(a) (vminvq_u32(vceqq_f32(a, a)) == 0)
 #define any_as_large_float(a, b) (vminvq_u32(vcltq_f32(a, b)) == 0)
 #define where_float(mask, a) \
     vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(mask), vreinterpretq_u32_f32(a)))
@@ -134,6 +154,10 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, int32x4_t keys)
 #define equal_keys_double(k, l) vreinterpretq_f64_u64(vceqq_s64(k, l))
 #define choose_keys_double(mask, l, k) vbslq_s64(vreinterpretq_u64_f64(mask), l, k)
 #define beats_double(b, a) vreinterpretq_f64_u64(vbicq_u64(vceqq_f64(a, a), vcgeq_f64(a, b)))
+#define larger_double choose_double
+#define later_keys_double choose_keys_double
+#define less_double(a, b) vreinterpretq_f64_u64(vcltq_f64(a, b))
+#define any_unordered_double(a) (vminvq_u32(vreinterpretq_u32_u64(vceqq_f64(a, a))) == 0)
 #define any_as_large_double(a, b) (vminvq_u32(vreinterpretq_u32_u64(vcltq_f64(a, b))) == 0)
 #define where_double(mask, a) \
     vreinterpretq_f64_u64(vandq_u64(vreinterpretq_u64_f64(mask), vreinterpretq_u64_f64(a)))
@@ -152,6 +176,10 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, int32x4_t keys)
 #define equal_keys_float(k, l) ((k) == (l))
 #define choose_keys_float(mask, l, k) ((mask) ? (l) : (k))
 #define beats_float(b, a) tap_wins(b, a)
+#define larger_float choose_float
+#define later_keys_float choose_keys_float
+#define less_float(a, b) ((a) < (b))
+#define any_unordered_float unordered_float
 #define any_as_large_float(a, b) (!((a) < (b)))
 #define where_float(mask, a) ((mask) ? (a) : 0)
 #define where_not_float(mask, a) ((mask) ? 0 : (a))
@@ -166,6 +194,10 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, int32x4_t keys)
 #define equal_keys_double equal_keys_float
 #define choose_keys_double choose_keys_float
 #define beats_double beats_float
+#define larger_double choose_double
+#define later_keys_double choose_keys_double
+#define less_double less_float
+#define any_unordered_double unordered_double
 #define any_as_large_double any_as_large_float
 #define where_double where_float
 #define where_not_double where_not_float
@@ -174,18 +206,18 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, int32x4_t keys)
 
 /* Ranks: a float and its place in one double, of which the greatest is the winner.
  *
- * The upper half orders values: their bits with both zeros as one, every NaN as the number after
- * infinity, and an exponent more, so that no rank is subnormal and none is NaN or infinite. The lower
- * half orders equals, the first of which is the greatest: it is the place of a negative number, and
- * the place's complement else. NO_RANK is less than all of them, and its place is -1.
+ * The upper half orders values: their bits with both zeros as one and every NaN as the same, and an
+ * exponent more, so that no rank is subnormal and none is NaN or infinite. The lower half orders
+ * equals, the first of which is the greatest: it is the place of a negative number, and the place's
+ * complement else. NO_RANK, of minus infinity at place -1, is less than all of them.
  */
-#define RANKED_NAN 0x7F800001
+#define RANKED_NAN 0x7FC00000
 #define RANK_BIAS 0x00100000
 
 static inline double rank_of(float value, uint32_t place)
 {
-    uint32_t bits = bits_of_float(value), magnitude = bits & 0x7FFFFFFF;
-    uint32_t negative = 0 - (uint32_t)(bits > 0x80000000 && bits <= 0xFF800000);
+    uint32_t bits = bits_of_float(value + 0.0f); /* a NaN is quiet then, and -0.0 is none */
+    uint32_t magnitude = bits & 0x7FFFFFFF, negative = 0 - (uint32_t)(value < 0);
     uint64_t rank;
     double result;
     magnitude = magnitude < RANKED_NAN ? magnitude : RANKED_NAN;
@@ -202,10 +234,11 @@ static ALWAYS_INLINE void rank_run(const float *src, double *dst, ptrdiff_t n, i
 #if defined(__AVX2__)
     /* in the order that is straight when it has been unpacked */
     const __m256i order = next ? _mm256_setr_epi32(0, 1, 4, 5, 2, 3, 6, 7) : _mm256_setzero_si256();
+    const __m256i first = _mm256_sub_epi32(_mm256_set1_epi32(~place), order);
     for (; n >= 8 && j < n; j += 8) {
         __m256i bits, negative, low, high;
         j = j > n - 8 ? n - 8 : j;
-        bits = _mm256_loadu_si256((const __m256i *)(src + j));
+        bits = _mm256_castps_si256(_mm256_add_ps(load_float(src + j), _mm256_setzero_ps()));
         bits = _mm256_permute4x64_epi64(bits, 0xD8);
         negative = _mm256_castps_si256(
             _mm256_cmp_ps(_mm256_castsi256_ps(bits), _mm256_setzero_ps(), _CMP_LT_OQ));
@@ -213,8 +246,8 @@ static ALWAYS_INLINE void rank_run(const float *src, double *dst, ptrdiff_t n, i
         high = _mm256_min_epi32(high, _mm256_set1_epi32(RANKED_NAN));
         high = _mm256_add_epi32(high, _mm256_set1_epi32(RANK_BIAS));
         high = _mm256_or_si256(high, _mm256_slli_epi32(negative, 31));
-        low = _mm256_set1_epi32(~(next ? place + (int32_t)j : place));
-        low = _mm256_xor_si256(_mm256_sub_epi32(low, order), negative);
+        low = next ? _mm256_sub_epi32(first, _mm256_set1_epi32((int32_t)j)) : first;
+        low = _mm256_xor_si256(low, negative);
         _mm256_storeu_si256((__m256i *)(dst + j), _mm256_unpacklo_epi32(low, high));
         _mm256_storeu_si256((__m256i *)(dst + j + 4), _mm256_unpackhi_epi32(low, high));
     }
@@ -235,14 +268,8 @@ static void rank_row(
             rank_run(src + x * pixel, dst + x * channels, channels, place + (int32_t)x, 0);
 }
 
-static inline float value_of_rank(uint32_t high)
-{
-    uint32_t magnitude = (high & 0x7FFFFFFF) - RANK_BIAS;
-    return float_of_bits(magnitude == RANKED_NAN ? 0x7FC00000 : (high & 0x80000000) | magnitude);
-}
-
 /* The places of n ranks go to `indices`, if there are, else to `places`; their values to `values`,
- * if there are, where `identity` is that of none. */
+ * if there are, where `identity`, the least, is that of none. */
 static void unrank(
     const double *src, ptrdiff_t n, float identity, float *values, int32_t *places, int64_t *indices)
 {
@@ -250,27 +277,22 @@ static void unrank(
 #if defined(__AVX2__)
     for (; n >= 8 && j < n; j += 8) {
         __m256 a, b;
-        __m256i low, high, place, nan;
+        __m256i low, high;
         j = j > n - 8 ? n - 8 : j;
         a = _mm256_loadu_ps((const float *)(src + j));
         b = _mm256_loadu_ps((const float *)(src + j + 4));
         low = _mm256_castps_si256(sorted_float(even_float(a, b)));
         high = _mm256_castps_si256(sorted_float(odd_float(a, b)));
-        place = _mm256_xor_si256(low, _mm256_srai_epi32(high, 31));
-        place = _mm256_xor_si256(place, _mm256_set1_epi32(-1));
+        low = _mm256_xor_si256(low, _mm256_cmpgt_epi32(high, _mm256_set1_epi32(-1)));
         if (indices)
-            store_indices_float(indices + j, place);
+            store_indices_float(indices + j, low);
         else
-            store_keys_float(places + j, place);
-        if (!values)
-            continue;
-        low = _mm256_and_si256(high, _mm256_set1_epi32((int32_t)0x80000000));
-        high = _mm256_sub_epi32(_mm256_xor_si256(high, low), _mm256_set1_epi32(RANK_BIAS));
-        nan = _mm256_cmpeq_epi32(high, _mm256_set1_epi32(RANKED_NAN));
-        high = _mm256_or_si256(high, low);
-        high = _mm256_blendv_epi8(high, _mm256_set1_epi32(0x7FC00000), nan);
-        store_float(values + j, choose_float(_mm256_castsi256_ps(place), all_float(identity),
-                                             _mm256_castsi256_ps(high)));
+            store_keys_float(places + j, low);
+        if (values) {
+            high = _mm256_sub_epi32(high, _mm256_set1_epi32(RANK_BIAS));
+            /* the second one if that is NaN */
+            store_float(values + j, _mm256_max_ps(all_float(identity), _mm256_castsi256_ps(high)));
+        }
     }
 #endif
     for (; j < n; j++) {
@@ -284,8 +306,10 @@ static void unrank(
             indices[j] = place;
         else
             places[j] = place;
-        if (values)
-            values[j] = place < 0 ? identity : value_of_rank(high);
+        if (values) {
+            float value = float_of_bits(high - RANK_BIAS);
+            values[j] = identity > value ? identity : value;
+        }
     }
 }
 
@@ -297,6 +321,8 @@ static void narrow_places(const int64_t *indices, int32_t *places, ptrdiff_t n)
     for (ptrdiff_t j = 0; j < n; j++)
         places[j] = (int32_t)(indices[j] | -((uint64_t)indices[j] >> 31 != 0));
 }
+
+enum { AT_ONCE = 4 }; /* planes that gradients are scattered to */
 
 #define T float
 #define P int32_t
@@ -311,11 +337,11 @@ static void narrow_places(const int64_t *indices, int32_t *places, ptrdiff_t n)
 static void challenge_later_double(double *values, int64_t *places, ptrdiff_t shift, ptrdiff_t n)
 {
     for (ptrdiff_t j = 0; j < n; j += WIDTH_double) {
-        winners_t_double winners = {load_double(values + j), load_keys_double(places + j)};
-        winners = challenged_double(winners, load_double(values + j + shift),
+        winners_t_double winners =
+            first_tap_double(load_double(values + j), load_keys_double(places + j));
+        winners = challenged_double(1, winners, load_double(values + j + shift),
                                     load_keys_double(places + j + shift));
-        store_double(values + j, winners.value);
-        store_keys_double(places + j, winners.place);
+        store_winners_double(winners, j, values, places, NULL);
     }
 }
 

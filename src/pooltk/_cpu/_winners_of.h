@@ -13,14 +13,40 @@
 typedef struct {
     VECTOR value;
     PLACES place;
+    VECTOR sum; /* of all taps: NaN if one of them is */
 } OF(winners_t);
 
-static ALWAYS_INLINE OF(winners_t) OF(challenged)(OF(winners_t) winners, VECTOR tap, PLACES place)
+static ALWAYS_INLINE OF(winners_t) OF(first_tap)(VECTOR tap, PLACES place)
 {
-    MASK wins = OF(beats)(tap, winners.value);
-    winners.value = OF(choose)(wins, tap, winners.value);
-    winners.place = OF(choose_keys)(wins, place, winners.place);
+    OF(winners_t) winners = {tap, place, tap};
     return winners;
+}
+
+/* By a later tap. If there may be NaN, all are looked at `exactly`; else it takes half as many
+ * operations, and the sum tells afterwards whether there was one, or infinities of both signs. */
+static ALWAYS_INLINE OF(winners_t) OF(challenged)(
+    int exactly, OF(winners_t) winners, VECTOR tap, PLACES place)
+{
+    MASK wins = exactly ? OF(beats)(tap, winners.value) : OF(less)(winners.value, tap);
+    if (exactly) {
+        winners.value = OF(choose)(wins, tap, winners.value);
+        winners.place = OF(choose_keys)(wins, place, winners.place);
+    } else {
+        winners.value = OF(larger)(wins, tap, winners.value);
+        winners.place = OF(later_keys)(wins, place, winners.place);
+        winners.sum = OF(sum)(winners.sum, tap);
+    }
+    return winners;
+}
+
+static ALWAYS_INLINE void OF(store_winners)(
+    OF(winners_t) winners, ptrdiff_t j, T *values, P *places, int64_t *indices)
+{
+    OF(store)(values + j, winners.value);
+    if (indices)
+        OF(store_indices)(indices + j, winners.place);
+    else
+        OF(store_keys)(places + j, winners.place);
 }
 
 /* One channel: `count` columns of a row, `step` apart. */
@@ -52,24 +78,31 @@ static void OF(winner_of_run)(const T *row, P place, ptrdiff_t n, T *value, P *w
     *winner = place + (P)j;
 }
 
-/* One channel: a vector of windows' columns of one row, in the order of `even`; `place` is the first's
- * of them. */
-static ALWAYS_INLINE OF(winners_t) OF(winners_in_row)(
-    int columns, int stride, const T *at, PLACES place)
+/* One channel: a vector of windows, in the order of `even`, whose columns in these rows begin at
+ * `column`; their first taps' places are those `below` the first row's. */
+static ALWAYS_INLINE OF(winners_t) OF(winners_at)(
+    int exactly, int columns, int stride, int rows, const T *const *row, ptrdiff_t column,
+    const PLACES *below)
 {
-    OF(winners_t) winners = {OF(load)(at), place};
-    if (stride == 1) {
-        for (int column = 1; column < columns; column++)
-            winners = OF(challenged)(winners, OF(load)(at + column),
-                                     OF(plus_keys)(place, OF(all_keys)(column)));
-        return winners;
+    OF(winners_t) winners;
+    for (int k = 0; k < rows; k++) {
+        const T *at = row[k] + column;
+        VECTOR tap = OF(load)(at), low = tap, high = tap;
+        if (stride == 2) {
+            high = OF(load)(at + WIDTH);
+            tap = OF(even)(low, high);
+        }
+        winners = k ? OF(challenged)(exactly, winners, tap, below[k]) : OF(first_tap)(tap, below[0]);
+        for (int i = 1; i < columns; i++) {
+            if (stride == 1)
+                tap = OF(load)(at + i);
+            else if (i == 1)
+                tap = OF(odd)(low, high);
+            else /* not `even` from column 2 on, which would read a column too many */
+                tap = OF(odd)(OF(load)(at + 1), OF(load)(at + 1 + WIDTH));
+            winners = OF(challenged)(exactly, winners, tap, OF(plus_keys)(below[k], OF(all_keys)(i)));
+        }
     }
-    VECTOR behind = OF(load)(at + WIDTH), odd = OF(odd)(winners.value, behind);
-    winners.value = OF(even)(winners.value, behind);
-    winners = OF(challenged)(winners, odd, OF(plus_keys)(place, OF(all_keys)(1)));
-    if (columns == 3) /* not `even` from column 2 on, which would read a column too many */
-        winners = OF(challenged)(winners, OF(odd)(OF(load)(at + 1), OF(load)(at + 1 + WIDTH)),
-                                 OF(plus_keys)(place, OF(all_keys)(2)));
     return winners;
 }
 
@@ -83,61 +116,60 @@ static ALWAYS_INLINE void OF(winners_inside)(
     for (int k = 0; k < rows; k++)
         below[k] = OF(all_keys)(row_place[k] - row_place[0]);
     for (ptrdiff_t j = 0; j < n; j += WIDTH) {
-        OF(winners_t) winners, more;
+        OF(winners_t) winners;
         ptrdiff_t column;
         j = j > n - WIDTH ? n - WIDTH : j;
         column = first + stride * j;
-        winners = OF(winners_in_row)(columns, stride, row[0] + column, below[0]);
-        for (int k = 1; k < rows; k++) {
-            more = OF(winners_in_row)(columns, stride, row[k] + column, below[k]);
-            winners = OF(challenged)(winners, more.value, more.place);
-        }
+        winners = OF(winners_at)(0, columns, stride, rows, row, column, below);
+        if (OF(any_unordered)(winners.sum))
+            winners = OF(winners_at)(1, columns, stride, rows, row, column, below);
         if (stride == 2) {
             winners.value = OF(sorted)(winners.value);
             winners.place = OF(sorted_keys)(winners.place);
         }
         winners.place = OF(plus_keys)(winners.place, OF(all_keys)(row_place[0] + (P)column));
         winners.place = OF(plus_keys)(winners.place, OF(ascending_keys)(stride));
-        OF(store)(values + j, winners.value);
-        if (indices)
-            OF(store_indices)(indices + j, winners.place);
-        else
-            OF(store_keys)(places + j, winners.place);
+        OF(store_winners)(winners, j, values, places, indices);
     }
 }
 
 /* `vectors` of channels of a pixel, from channel c on: the window's `count` columns of these rows,
  * whose first taps have these places. */
+static ALWAYS_INLINE void OF(winners_of_channels)(
+    int exactly, int vectors, const winners_row *w, int rows, const T *const *row,
+    const P *row_place, ptrdiff_t first, ptrdiff_t count, ptrdiff_t c, OF(winners_t) *winners)
+{
+    ptrdiff_t step = w->step * w->pixel;
+    PLACES next = OF(all_keys)((P)w->step);
+    for (int k = 0; k < rows; k++) {
+        const T *tap = row[k] + first * w->pixel + c;
+        PLACES place = OF(all_keys)(row_place[k] + (P)first);
+        ptrdiff_t i = 0;
+        if (k == 0) {
+            for (int v = 0; v < vectors; v++)
+                winners[v] = OF(first_tap)(OF(load)(tap + v * WIDTH), place);
+            place = OF(plus_keys)(place, next);
+            i = 1;
+        }
+        for (; i < count; i++) {
+            for (int v = 0; v < vectors; v++)
+                winners[v] = OF(challenged)(exactly, winners[v],
+                                            OF(load)(tap + i * step + v * WIDTH), place);
+            place = OF(plus_keys)(place, next);
+        }
+    }
+}
+
 static ALWAYS_INLINE void OF(winners_of_pixel)(
     int vectors, const winners_row *w, int rows, const T *const *row, const P *row_place,
     ptrdiff_t first, ptrdiff_t count, ptrdiff_t c, T *values, P *places, int64_t *indices)
 {
-    ptrdiff_t step = w->step * w->pixel;
-    PLACES next = OF(all_keys)((P)w->step);
     OF(winners_t) winners[2];
-    for (int k = 0; k < rows; k++) {
-        const T *tap = row[k] + first * w->pixel + c;
-        PLACES place = OF(all_keys)(row_place[k] + (P)first);
-        for (ptrdiff_t i = 0; i < count; i++, tap += step) {
-            for (int v = 0; v < vectors; v++) {
-                VECTOR value = OF(load)(tap + v * WIDTH);
-                if (k == 0 && i == 0) {
-                    winners[v].value = value;
-                    winners[v].place = place;
-                } else {
-                    winners[v] = OF(challenged)(winners[v], value, place);
-                }
-            }
-            place = OF(plus_keys)(place, next);
-        }
-    }
-    for (int v = 0; v < vectors; v++) {
-        OF(store)(values + c + v * WIDTH, winners[v].value);
-        if (indices)
-            OF(store_indices)(indices + c + v * WIDTH, winners[v].place);
-        else
-            OF(store_keys)(places + c + v * WIDTH, winners[v].place);
-    }
+    OF(winners_of_channels)(0, vectors, w, rows, row, row_place, first, count, c, winners);
+    if (OF(any_unordered)(vectors > 1 ? OF(sum)(winners[0].sum, winners[1].sum) : winners[0].sum))
+        OF(winners_of_channels)(1, vectors, w, rows, row, row_place, first, count, c, winners);
+    for (int v = 0; v < vectors; v++)
+        OF(store_winners)(winners[v], c + v * WIDTH, values, places, indices);
 }
 
 /* All channels, at least WIDTH, of a row of outputs: the winners of their windows in these rows.
@@ -226,6 +258,18 @@ static void OF(winners_of_row)(
         OF(winners_of_windows)(w, rows, row, row_place, identity, values, places, indices);
 }
 
+/* A vector of outputs, from the j-th on: the winners of their windows' rows, each of which has its
+ * winners. */
+static ALWAYS_INLINE OF(winners_t) OF(winners_among)(
+    int exactly, int rows, const T *const *row, const P *const *row_places, ptrdiff_t j)
+{
+    OF(winners_t) winners = OF(first_tap)(OF(load)(row[0] + j), OF(load_keys)(row_places[0] + j));
+    for (int k = 1; k < rows; k++)
+        winners = OF(challenged)(exactly, winners, OF(load)(row[k] + j),
+                                 OF(load_keys)(row_places[k] + j));
+    return winners;
+}
+
 /* Of n outputs the winner of their windows' rows, each of which has its winners. Places go to
  * `indices`, if there are, else to `places`. */
 static void OF(winners_of_rows)(
@@ -236,16 +280,10 @@ static void OF(winners_of_rows)(
     for (; n >= WIDTH && j < n; j += WIDTH) {
         OF(winners_t) winners;
         j = j > n - WIDTH ? n - WIDTH : j;
-        winners.value = OF(load)(row[0] + j);
-        winners.place = OF(load_keys)(row_places[0] + j);
-        for (int k = 1; k < rows; k++)
-            winners = OF(challenged)(winners, OF(load)(row[k] + j),
-                                     OF(load_keys)(row_places[k] + j));
-        OF(store)(values + j, winners.value);
-        if (indices)
-            OF(store_indices)(indices + j, winners.place);
-        else
-            OF(store_keys)(places + j, winners.place);
+        winners = OF(winners_among)(0, rows, row, row_places, j);
+        if (OF(any_unordered)(winners.sum))
+            winners = OF(winners_among)(1, rows, row, row_places, j);
+        OF(store_winners)(winners, j, values, places, indices);
     }
     for (; j < n; j++) {
         T value = row[0][j];
@@ -347,6 +385,64 @@ static void OF(gather_pairs)(
         dst0[2 * j] = dst0[2 * j + 1] = dst1[2 * j] = dst1[2 * j + 1] = 0;
         (lower_wins ? dst1 + d_wins : dst0 + b_wins)[2 * j] = grad == grad ? grad : (T)NAN;
     }
+}
+
+static ALWAYS_INLINE void OF(scatter_to)(T *block, ptrdiff_t length, int64_t place, T grad)
+{
+    /* As unsigned numbers, -1 and what lies before the block are beyond it too. */
+    if ((uint64_t)place < (uint64_t)length)
+        block[place] += grad;
+}
+
+/* Whether one of n is NaN or infinite: no sum of others is NaN. */
+static int OF(any_not_finite)(const T *grads, ptrdiff_t n)
+{
+    ptrdiff_t j = 0;
+    VECTOR zero = OF(all)(0), sum = zero;
+    for (; j + WIDTH <= n; j += WIDTH)
+        sum = OF(sum)(sum, OF(product)(OF(load)(grads + j), zero));
+    int any = OF(any_unordered)(sum) != 0;
+    for (; j < n; j++)
+        any |= !(grads[j] * 0 == 0);
+    return any;
+}
+
+/* n gradients of each channel of each plane are added to what won them, if that lies in the plane's
+ * block, which begins at place `begin`. Sums in one plane wait for each other, those of whole planes
+ * at once do not. Returns whether one of the sums may be NaN. */
+static int OF(scatter)(
+    T *const *block, ptrdiff_t begin, ptrdiff_t length, const int64_t *const *indices,
+    ptrdiff_t step, const T *const *grads, int planes, ptrdiff_t n, ptrdiff_t channels)
+{
+    int any = 0;
+    for (int p = 0; p < planes; p++)
+        any |= OF(any_not_finite)(grads[p], n * channels);
+    if (planes == AT_ONCE) {
+        for (ptrdiff_t j = 0; j < n; j++)
+            for (int p = 0; p < AT_ONCE; p++)
+                OF(scatter_to)(block[p], length, indices[p][j * step], grads[p][j]);
+    } else if (channels == 1) {
+        for (int p = 0; p < planes; p++)
+            for (ptrdiff_t j = 0; j < n; j++)
+                OF(scatter_to)(block[p], length, indices[p][j * step] - begin, grads[p][j]);
+    } else {
+        for (ptrdiff_t j = 0; j < n * channels; j += channels)
+            for (ptrdiff_t c = 0; c < channels; c++) {
+                int64_t place = indices[0][j + c] - begin;
+                if ((uint64_t)place < (uint64_t)length)
+                    block[0][place * channels + c] += grads[0][j + c];
+            }
+    }
+    return any;
+}
+
+static void OF(one_nan_each)(T *block, ptrdiff_t n)
+{
+    ptrdiff_t j = 0;
+    for (; j + WIDTH <= n; j += WIDTH)
+        OF(store)(block + j, OF(one_nan)(OF(load)(block + j)));
+    for (; j < n; j++)
+        block[j] = block[j] == block[j] ? block[j] : (T)NAN;
 }
 
 #undef OF
