@@ -12,6 +12,7 @@
 #ifndef POOLTK_ROWS_H
 #define POOLTK_ROWS_H
 
+#include <float.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,7 +21,7 @@
 #include "_halves.h"
 
 enum { OP_MAX, OP_SUM, OP_RANK }; /* OP_RANK: a maximum of doubles without NaN, see _winners.h */
-#define NO_RANK (-0x1.00000FFFFFFFFp1018)
+#define NO_RANK (-DBL_MAX)
 
 typedef enum {
     KIND_FLOAT32, KIND_FLOAT64, KIND_FLOAT16, KIND_BFLOAT16, KIND_INT8, KIND_INT16, KIND_INT32,

@@ -206,18 +206,18 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, int32x4_t keys)
 
 /* Ranks: a float and its place in one double, of which the greatest is the winner.
  *
- * The upper half orders values: their bits with both zeros as one and every NaN as the same, and an
- * exponent more, so that no rank is subnormal and none is NaN or infinite. The lower half orders
- * equals, the first of which is the greatest: it is the place of a negative number, and the place's
- * complement else. NO_RANK, of minus infinity at place -1, is less than all of them.
+ * The upper half orders values: their bits with both zeros as one, every NaN as the number after
+ * infinity, and an exponent more, so that no rank is subnormal and none is NaN or infinite. The lower
+ * half orders equals, the first of which is the greatest: it is the place of a negative number, and
+ * the place's complement else. NO_RANK is less than all of them, and its place is -1.
  */
-#define RANKED_NAN 0x7FC00000
+#define RANKED_NAN 0x7F800001
 #define RANK_BIAS 0x00100000
 
 static inline double rank_of(float value, uint32_t place)
 {
-    uint32_t bits = bits_of_float(value + 0.0f); /* a NaN is quiet then, and -0.0 is none */
-    uint32_t magnitude = bits & 0x7FFFFFFF, negative = 0 - (uint32_t)(value < 0);
+    uint32_t bits = bits_of_float(value), magnitude = bits & 0x7FFFFFFF;
+    uint32_t negative = 0 - (uint32_t)(bits > 0x80000000 && bits <= 0xFF800000);
     uint64_t rank;
     double result;
     magnitude = magnitude < RANKED_NAN ? magnitude : RANKED_NAN;
@@ -234,11 +234,10 @@ static ALWAYS_INLINE void rank_run(const float *src, double *dst, ptrdiff_t n, i
 #if defined(__AVX2__)
     /* in the order that is straight when it has been unpacked */
     const __m256i order = next ? _mm256_setr_epi32(0, 1, 4, 5, 2, 3, 6, 7) : _mm256_setzero_si256();
-    const __m256i first = _mm256_sub_epi32(_mm256_set1_epi32(~place), order);
     for (; n >= 8 && j < n; j += 8) {
         __m256i bits, negative, low, high;
         j = j > n - 8 ? n - 8 : j;
-        bits = _mm256_castps_si256(_mm256_add_ps(load_float(src + j), _mm256_setzero_ps()));
+        bits = _mm256_loadu_si256((const __m256i *)(src + j));
         bits = _mm256_permute4x64_epi64(bits, 0xD8);
         negative = _mm256_castps_si256(
             _mm256_cmp_ps(_mm256_castsi256_ps(bits), _mm256_setzero_ps(), _CMP_LT_OQ));
@@ -246,8 +245,8 @@ static ALWAYS_INLINE void rank_run(const float *src, double *dst, ptrdiff_t n, i
         high = _mm256_min_epi32(high, _mm256_set1_epi32(RANKED_NAN));
         high = _mm256_add_epi32(high, _mm256_set1_epi32(RANK_BIAS));
         high = _mm256_or_si256(high, _mm256_slli_epi32(negative, 31));
-        low = next ? _mm256_sub_epi32(first, _mm256_set1_epi32((int32_t)j)) : first;
-        low = _mm256_xor_si256(low, negative);
+        low = _mm256_set1_epi32(~(next ? place + (int32_t)j : place));
+        low = _mm256_xor_si256(_mm256_sub_epi32(low, order), negative);
         _mm256_storeu_si256((__m256i *)(dst + j), _mm256_unpacklo_epi32(low, high));
         _mm256_storeu_si256((__m256i *)(dst + j + 4), _mm256_unpackhi_epi32(low, high));
     }
@@ -268,8 +267,14 @@ static void rank_row(
             rank_run(src + x * pixel, dst + x * channels, channels, place + (int32_t)x, 0);
 }
 
+static inline float value_of_rank(uint32_t high)
+{
+    uint32_t magnitude = (high & 0x7FFFFFFF) - RANK_BIAS;
+    return float_of_bits(magnitude == RANKED_NAN ? 0x7FC00000 : (high & 0x80000000) | magnitude);
+}
+
 /* The places of n ranks go to `indices`, if there are, else to `places`; their values to `values`,
- * if there are, where `identity`, the least, is that of none. */
+ * if there are, where `identity` is that of none. */
 static void unrank(
     const double *src, ptrdiff_t n, float identity, float *values, int32_t *places, int64_t *indices)
 {
@@ -277,22 +282,27 @@ static void unrank(
 #if defined(__AVX2__)
     for (; n >= 8 && j < n; j += 8) {
         __m256 a, b;
-        __m256i low, high;
+        __m256i low, high, place, nan;
         j = j > n - 8 ? n - 8 : j;
         a = _mm256_loadu_ps((const float *)(src + j));
         b = _mm256_loadu_ps((const float *)(src + j + 4));
         low = _mm256_castps_si256(sorted_float(even_float(a, b)));
         high = _mm256_castps_si256(sorted_float(odd_float(a, b)));
-        low = _mm256_xor_si256(low, _mm256_cmpgt_epi32(high, _mm256_set1_epi32(-1)));
+        place = _mm256_xor_si256(low, _mm256_srai_epi32(high, 31));
+        place = _mm256_xor_si256(place, _mm256_set1_epi32(-1));
         if (indices)
-            store_indices_float(indices + j, low);
+            store_indices_float(indices + j, place);
         else
-            store_keys_float(places + j, low);
-        if (values) {
-            high = _mm256_sub_epi32(high, _mm256_set1_epi32(RANK_BIAS));
-            /* the second one if that is NaN */
-            store_float(values + j, _mm256_max_ps(all_float(identity), _mm256_castsi256_ps(high)));
-        }
+            store_keys_float(places + j, place);
+        if (!values)
+            continue;
+        low = _mm256_and_si256(high, _mm256_set1_epi32((int32_t)0x80000000));
+        high = _mm256_sub_epi32(_mm256_xor_si256(high, low), _mm256_set1_epi32(RANK_BIAS));
+        nan = _mm256_cmpeq_epi32(high, _mm256_set1_epi32(RANKED_NAN));
+        high = _mm256_or_si256(high, low);
+        high = _mm256_blendv_epi8(high, _mm256_set1_epi32(0x7FC00000), nan);
+        store_float(values + j, choose_float(_mm256_castsi256_ps(place), all_float(identity),
+                                             _mm256_castsi256_ps(high)));
     }
 #endif
     for (; j < n; j++) {
@@ -306,10 +316,8 @@ static void unrank(
             indices[j] = place;
         else
             places[j] = place;
-        if (values) {
-            float value = float_of_bits(high - RANK_BIAS);
-            values[j] = identity > value ? identity : value;
-        }
+        if (values)
+            values[j] = place < 0 ? identity : value_of_rank(high);
     }
 }
 
