@@ -713,7 +713,7 @@ typedef struct {
     const char *src, *src_end;             /* the first tap; up to here may be read */
     char *dst;
     void *padded;                          /* scratch for rows and their padding: */
-    ptrdiff_t padded_rows, padded_size;    /* a power of two of them, so many elements apart */
+    ptrdiff_t padded_rows, padded_size;    /* how many, and how many elements apart */
     void *unstrided;                       /* and for one of results with stride 1 */
     ptrdiff_t channels, outputs;           /* of a pixel; of a row, all channels */
     ptrdiff_t before, columns_inside;      /* elements of padding before a row, and of it */

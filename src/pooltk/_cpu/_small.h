@@ -215,11 +215,10 @@ static ALWAYS_INLINE VECTOR OF_T(finished_)(int finish, VECTOR value, const T *d
 #endif
 
 static ALWAYS_INLINE void OF_T(merge_columns_)(
-    int op, int columns, int stride, int finish, const small_windows *w, const T *row,
+    int op, int columns, int stride, int finish, const T *row, ptrdiff_t next, BY by,
     const T *divisors, S *dst, ptrdiff_t n, ptrdiff_t following)
 {
-    BY by = DIVISOR_OF(w);
-    ptrdiff_t next = stride == 1 ? w->channels : 1, j;
+    ptrdiff_t j;
 #define RESULTS(j)                                                                       \
     OF_T(finished_)(finish, OF_T(columns_)(op, columns, stride, row + stride * (j), next), \
                     divisors + (j), by)
@@ -314,11 +313,13 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
     int op, int columns, int stride, int finish, const small_windows *w)
 {
     OF_T(merge_t_) merge = OF_T(merges_)[op][w->taps - 1];
-    T *padded = (T *)w->padded;
+    T *first = (T *)w->padded, *end = first + w->padded_rows * w->padded_size, *next = first;
+    const T *merged = first, *divisors = (const T *)w->divisors;
+    BY by = DIVISOR_OF(w);
     const char *src = w->src;
     char *dst = w->dst;
-    ptrdiff_t last = w->padded_rows - 1, size = w->padded_size, filled = 0;
-    ptrdiff_t row = w->outputs * sizeof(S), y;
+    ptrdiff_t n = w->outputs, c = w->channels;
+    ptrdiff_t row = n * sizeof(S), rows = w->rows, ahead = w->padded_rows - 1, y;
     /* results of rows to come, if they lie behind */
     ptrdiff_t following = w->dst_row == row ? (w->rows - 1) * w->outputs : 0;
     if (columns == 2 && stride == 2 && finish != DIVIDED_EACH && w->before == 0 &&
@@ -332,31 +333,40 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
             return;
         }
     }
-    for (y = 0; y < w->rows; y++) {
-        for (; filled < w->rows && filled <= y + last; filled++, src += w->src_row) {
+    for (y = -ahead; y < rows; y++) {
+        if (y + ahead < rows) {
             prefetch(src + w->ahead, w->fresh);
-            merge(w, src, padded + (filled & last) * size + w->before);
+            merge(w, src, next + w->before);
+            src += w->src_row;
+            next += w->padded_size;
+            if (next == end)
+                next = first;
         }
-        const T *merged = padded + (y & last) * size, *divisors = (const T *)w->divisors;
-        ptrdiff_t n = w->outputs;
-        if (stride == 1 && w->stride > 1 && w->channels > 1 && w->channels < 8) {
+        if (y < 0)
+            continue;
+        if (stride == 1 && w->stride > 1 && c > 1 && c < 8) {
             /* few channels: with stride 1, of which every stride-th pixel is kept */
-            ptrdiff_t pixels = n / w->channels;
+            ptrdiff_t pixels = n / c;
             OF_T(merge_columns_)(
-                op, columns, 1, finish, w, merged, divisors, (S *)w->unstrided,
-                ((pixels - 1) * w->stride + 1) * w->channels, 0);
-            move_pixels((const char *)w->unstrided, w->stride, w->channels * sizeof(S), dst, pixels);
-        } else if (stride == 1 && w->stride > 1 && w->channels > 1) { /* pixel by pixel */
-            ptrdiff_t c = w->channels;
-            for (ptrdiff_t x = 0; x < n; x += c, merged += w->stride * c)
+                op, columns, 1, finish, merged, c, by, divisors, (S *)w->unstrided,
+                ((pixels - 1) * w->stride + 1) * c, 0);
+            move_pixels((const char *)w->unstrided, w->stride, c * sizeof(S), dst, pixels);
+        } else if (stride == 1 && w->stride > 1 && c > 1) { /* pixel by pixel */
+            ptrdiff_t step = w->stride * c;
+            const T *pixel = merged;
+            for (ptrdiff_t x = 0; x < n; x += c, pixel += step)
                 OF_T(merge_columns_)(
-                    op, columns, 1, finish, w, merged, divisors + x, (S *)dst + x, c, n - x - c);
+                    op, columns, 1, finish, pixel, c, by, divisors + x, (S *)dst + x, c, n - x - c);
         } else {
             OF_T(merge_columns_)(
-                op, columns, stride, finish, w, merged, divisors, (S *)dst, n, following);
+                op, columns, stride, finish, merged, stride == 1 ? c : 1, by, divisors, (S *)dst, n,
+                following);
         }
         dst += w->dst_row;
         following -= n;
+        merged += w->padded_size;
+        if (merged == end)
+            merged = first;
     }
 }
 
@@ -372,17 +382,18 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
     case 51: OF_T(pool_rows_)(op, 5, 1, finish, w); break; \
     }
 
-/* Put the identity around the padded rows. */
+/* Put the identity around the padded rows, or rather more of it. */
 static void OF_T(pad_rows_)(const small_windows *w)
 {
-    T identity = IDENTITY(w->op);
-    ptrdiff_t end = w->before + w->columns_inside;
-    for (ptrdiff_t i = 0; i < w->padded_rows; i++) {
-        T *padded = (T *)w->padded + i * w->padded_size;
-        for (ptrdiff_t j = 0; j < w->before; j++)
-            padded[j] = identity;
-        for (ptrdiff_t j = end; j < w->pitch + 4 * WIDTH; j++)
-            padded[j] = identity;
+    T *padded = (T *)w->padded, elements[WIDTH];
+    for (int i = 0; i < WIDTH; i++)
+        elements[i] = IDENTITY(w->op);
+    VECTOR identity = LOAD(elements);
+    for (ptrdiff_t i = 0; i < w->padded_rows; i++, padded += w->padded_size) {
+        for (ptrdiff_t j = 0; j < w->before; j += WIDTH)
+            OF_V(store_)(padded + j, identity);
+        for (ptrdiff_t j = w->before + w->columns_inside; j < w->pitch + 4 * WIDTH; j += WIDTH)
+            OF_V(store_)(padded + j, identity);
     }
 }
 

@@ -1490,8 +1490,8 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     job.at_loaded = reserve(job, 0 if job.direct_rows else 4 * job.row_size)
     job.at_wide = reserve(job, total)
     if job.small:
-        job.padded_size = max(columns, job.tile_x) * job.tile_c + 128  # four of the widest vectors
-        job.padded_rows = 4 if job.padded_size <= 192 else 2
+        job.padded_size = max(columns, job.tile_x) * job.tile_c + 160  # five of the widest vectors
+        job.padded_rows = 4 if job.padded_size <= 224 else 2
         job.at_padded = reserve(job, job.padded_rows * job.padded_size)
     total = 3 * job.tile_x if has_bins(job) else 0
     job.at_bins = reserve(job, total * 8 // <Py_ssize_t>sizeof(acc_t))
