@@ -24,6 +24,7 @@ cdef extern from "_rows.h" nogil:
         DIVIDED_EACH
         MOST_COLUMNS
         MOST_ROWS
+        MERGED_ROWS
     ctypedef struct small_windows:
         int op, taps, columns, stride, finish
         Py_ssize_t tap[9]
@@ -31,6 +32,8 @@ cdef extern from "_rows.h" nogil:
         Py_ssize_t rows, src_row, dst_row
         const char* src
         const char* src_end
+        Py_ssize_t planes
+        const Py_ssize_t* plane
         char* dst
         void* padded[2]
         void* unstrided
@@ -43,8 +46,21 @@ cdef extern from "_rows.h" nogil:
         int shift
         Py_ssize_t ahead, fresh
     void pool_small(kind_t kind, const small_windows* windows)
+    void merge_planes(kind_t kind, const small_windows* windows, void* dst)
     void prefetch(const char* address, Py_ssize_t bytes)
     const int LANES  # partial results of a row that is reduced to one value
+    void max_bins_float(
+        const float* row, const Py_ssize_t* bins, Py_ssize_t outputs, Py_ssize_t n, float* dst
+    )
+    void sum_bins_float(
+        const float* row, const Py_ssize_t* bins, Py_ssize_t outputs, Py_ssize_t n, float* dst
+    )
+    void max_bins_double(
+        const double* row, const Py_ssize_t* bins, Py_ssize_t outputs, Py_ssize_t n, double* dst
+    )
+    void sum_bins_double(
+        const double* row, const Py_ssize_t* bins, Py_ssize_t outputs, Py_ssize_t n, double* dst
+    )
     void max_runs_float(
         const float* row, Py_ssize_t step, Py_ssize_t n, float* dst, Py_ssize_t count
     )
@@ -267,6 +283,22 @@ cdef inline void merge16(
             sum16_double(rows, step, dst, n)
         else:
             max16_double(rows, step, dst, n)
+
+
+cdef inline void merge_bins(
+    int op, const acc_t* row, const Py_ssize_t* bins, Py_ssize_t outputs, Py_ssize_t n, acc_t* dst
+) noexcept nogil:
+    """Bins of one to four pixels of at least LANES floats."""
+    if acc_t is float:
+        if op == SUM:
+            sum_bins_float(row, bins, outputs, n, dst)
+        else:
+            max_bins_float(row, bins, outputs, n, dst)
+    elif acc_t is double:
+        if op == SUM:
+            sum_bins_double(row, bins, outputs, n, dst)
+        else:
+            max_bins_double(row, bins, outputs, n, dst)
 
 
 cdef inline void pairs(int op, const acc_t* a, acc_t* dst, Py_ssize_t n) noexcept nogil:
