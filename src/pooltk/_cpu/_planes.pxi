@@ -19,13 +19,31 @@ cdef enum:
 cdef bint planes_may_join(const job_t* job) noexcept nogil:
     """Whether it pays. What decides is the geometry and src alone: sums depend on it."""
     cdef const axis_t* width = &job.window[2]
+    cdef job_t inner = joined_job(job)
     return (
         job.channels == 1 and job.items >= 2 * PLANES
         and job.src.stride[2] == job.src.item
         and (not job.divide_first or width.kind == ADAPTIVE)
         and not job.whole_windows
         and (width.kind == ADAPTIVE or width.input_size <= NARROW)
-        and joined_elements(job, 1) <= MOST_JOINED // PLANES
+        and joined_elements(&inner, 1) <= MOST_JOINED // PLANES
+    )
+
+
+cdef bint rows_merge_first(const job_t* job, const acc_t* _) noexcept nogil:
+    """Whether windows' rows are merged in each plane, so that there is less to lay side by side:
+    where they are vectors for _small.h, and few of them overlap."""
+    cdef const axis_t* width = &job.window[2]
+    if acc_t is int32_t or acc_t is int64_t or acc_t is uint32_t or acc_t is uint64_t:
+        return False
+    return (
+        (
+            job.src.kind == kind_of(_) and not job.divide_first
+            or are_halves(job, _) and width.kind == ADAPTIVE
+        )
+        and not job.wide_rows and width.input_size * <Py_ssize_t>sizeof(acc_t) >= 32
+        and 3 * job.window[0].output_size * job.window[1].output_size
+        <= 2 * job.window[0].input_size * job.window[1].input_size
     )
 
 
@@ -54,10 +72,15 @@ cdef inline Py_ssize_t rows_to_join(const job_t* job) noexcept nogil:
 cdef job_t joined_job(const job_t* job) noexcept nogil:
     """The operation on planes side by side, as on one item that has them as channels."""
     cdef job_t inner = job[0]
+    cdef int axis
     inner.channels = PLANES
     inner.items = 1
     inner.batch_axes = 0
     inner.in_cache = True
+    if job.rows_first:
+        for axis in range(2):
+            inner.window[axis] = each_of(job.window[axis].output_size)
+            inner.src.size[axis] = job.window[axis].output_size
     return inner
 
 
@@ -89,23 +112,27 @@ cdef inline Py_ssize_t bytes_of(const array_t* array) noexcept nogil:
 cdef int pool_joined(job_t* job, const acc_t* _, int num_threads) except -1:
     """As pool_tiles, PLANES at a time."""
     cdef job_t inner = joined_job(job)
-    cdef Py_ssize_t rows = rows_to_join(job)
+    cdef Py_ssize_t rows = rows_to_join(&inner)
     job.inner = &inner
     job.block_rows = rows
     job.blocks[0] = ceil_div(job.window[1].output_size, rows)
     if job.divide_first:  # as soon as planes are joined
         inner.divide_first = False
         inner.divisor_override = 1
+    if job.divide_first or job.rows_first:
         inner.src.kind = kind_of(_)
         inner.src.item = sizeof(acc_t)
-    lay_planes(&inner.src, joined_rows(job, rows) // job.window[0].input_size)
+    lay_planes(&inner.src, joined_rows(&inner, rows) // inner.window[0].input_size)
     lay_planes(&inner.dst, rows)
     plan(&inner, _)
-    job.at_counts = reserve(&inner, job.src.size[2] * PLANES if job.divide_first else 0)
+    job.row_size = PLANES * job.src.size[2]
+    job.at_counts = reserve(&inner, job.row_size if job.divide_first else 0)
+    job.at_merged = reserve(&inner, job.row_size if job.rows_first else 0)
+    job.at_levels = reserve(&inner, tree_levels(job) * job.row_size if job.rows_first else 0)
     # in bytes: the planes of a group, before they are divided and after, and their results
     job.at_joined = inner.scratch_size * sizeof(acc_t)
     job.at_loaded = job.at_joined
-    if inner.src.kind != job.src.kind:
+    if inner.src.kind != job.src.kind and not job.rows_first:
         job.at_loaded += bytes_of(&inner.src)
     job.at_result = job.at_loaded + bytes_of(&inner.src)
     return share_parts(
@@ -120,7 +147,7 @@ cdef void pool_planes(const job_t* job, Py_ssize_t index, acc_t* memory) noexcep
     cdef Py_ssize_t group = index // job.blocks[0], y = index % job.blocks[0] * job.block_rows
     cdef char* scratch = <char*>memory
     cdef tile_t tile
-    cdef const axis_t* height = &job.window[1]
+    cdef const axis_t* height = &inner.window[1]
     cdef array_t joined = inner.src
     cdef Py_ssize_t outputs = job.window[2].output_size, z, x
     cdef Py_ssize_t y_end = min(y + job.block_rows, height.output_size)
@@ -134,7 +161,10 @@ cdef void pool_planes(const job_t* job, Py_ssize_t index, acc_t* memory) noexcep
     inner.src.data = scratch + job.at_loaded - first * inner.src.stride[1]
     inner.dst.data = scratch + job.at_result - y * inner.dst.stride[1]
     place_planes(job, group, 0, offset)
-    join_rows(&job.src, offset, first, end, &joined)
+    if job.rows_first:
+        join_merged_rows(job, offset, y, y_end, &inner.src, memory)
+    else:
+        join_rows(&job.src, offset, first, end, &joined)
     if job.divide_first:
         divide_joined(job, &joined, &inner.src, first, end, memory + job.at_counts)
     tile.item = tile.c = tile.src_offset = 0
@@ -152,6 +182,52 @@ cdef void pool_planes(const job_t* job, Py_ssize_t index, acc_t* memory) noexcep
             x += inner.tile_x
     place_planes(job, group, 1, offset)
     part_rows(&job.dst, offset, y, y_end, &inner.dst)
+
+
+cdef void join_merged_rows(
+    const job_t* job, const Py_ssize_t* offset, Py_ssize_t y, Py_ssize_t end,
+    const array_t* joined, acc_t* scratch,
+) noexcept nogil:
+    """As join_rows, of windows' rows from y to end, each merged from those of its taps."""
+    cdef const axis_t* depth = &job.window[0]
+    cdef const axis_t* height = &job.window[1]
+    cdef Py_ssize_t columns = job.src.size[2], n = PLANES * columns, trees, z, row, tap, p
+    cdef Py_ssize_t taps_z, taps_y, done, tap_z, tap_y
+    cdef Py_ssize_t stride_z = tap_distance(depth, job.src.stride[0])
+    cdef Py_ssize_t stride_y = tap_distance(height, job.src.stride[1])
+    cdef acc_t* merged = scratch + job.at_merged
+    cdef const char* planes[PLANES]
+    cdef small_windows w
+    w.op = job.op
+    w.planes = PLANES
+    w.plane = offset
+    w.columns_inside = columns
+    for p in range(PLANES):
+        planes[p] = <const char*>(merged + p * columns)
+    for z in range(depth.output_size):
+        taps_z = tap_count(depth, z)
+        for row in range(y, end):
+            taps_y = tap_count(height, row)
+            if taps_z * taps_y == 0:
+                fill(merged, identity_of(job, merged), n)
+            else:
+                w.src = address(&job.src, first_tap(depth, z), first_tap(height, row), 0, 0)
+            done = trees = tap_z = tap_y = 0
+            while done < taps_z * taps_y:
+                w.taps = <int>min(MERGED_ROWS, taps_z * taps_y - done)
+                for tap in range(w.taps):
+                    w.tap[tap] = tap_z * stride_z + tap_y * stride_y
+                    tap_y += 1
+                    if tap_y == taps_y:
+                        tap_y = 0
+                        tap_z += 1
+                merge_planes(job.src.kind, &w, tree_row(job, trees, scratch, merged))
+                trees = merge_equal_trees(
+                    job, done // MERGED_ROWS, 1, trees + 1, scratch, merged, n
+                )
+                done += w.taps
+            merge_trees(job, trees, scratch, merged, n)
+            join_planes(sizeof(acc_t), planes, columns, address(joined, z, row, 0, 0))
 
 
 cdef void divide_joined(

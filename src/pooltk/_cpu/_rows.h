@@ -435,6 +435,27 @@ DEFINE_HALF_ROWS(bfloat16)
                                OP##_##T(FOUR(OP, T, c), FOUR(OP, T, d))));                        \
         }                                                                                         \
     }                                                                                             \
+    /* bins of pixels of n, at least a vector, with 1 to 4 in each: where it begins, how many it    \
+     * has, and how many results are the same as it */                                            \
+    static void OP##_bins_##T(                                                                    \
+        const T *row, const ptrdiff_t *bin, ptrdiff_t outputs, ptrdiff_t n, T *dst)               \
+    {                                                                                             \
+        for (T *end = dst + outputs * n; dst < end; bin += 3 * bin[2]) {                          \
+            const char *a = (const char *)(row + bin[0]);                                         \
+            const ptrdiff_t step = n * sizeof(T);                                                 \
+            switch (bin[1]) {                                                                     \
+            case 1: PIXELS(T, ROW_AT(T, a, 0)); break;                                            \
+            case 2: PIXELS(T, OP##_##T(ROW_AT(T, a, 0), ROW_AT(T, a, 1))); break;                 \
+            case 3:                                                                               \
+                PIXELS(T, OP##_##T(OP##_##T(ROW_AT(T, a, 0), ROW_AT(T, a, 1)), ROW_AT(T, a, 2))); \
+                break;                                                                            \
+            default: PIXELS(T, FOUR(OP, T, a));                                                   \
+            }                                                                                     \
+            for (ptrdiff_t i = 1; i < bin[2]; i++)                                                \
+                memcpy(dst + i * n, dst, step);                                                   \
+            dst += bin[2] * n;                                                                    \
+        }                                                                                         \
+    }                                                                                             \
     /* windows of 2 and of 3 along one row, stride 2; dst is not the source */                    \
     static void OP##_pairs_##T(const T *a, T *dst, ptrdiff_t n)                                   \
     {                                                                                             \
@@ -449,6 +470,14 @@ DEFINE_HALF_ROWS(bfloat16)
                 scalar_##OP##_##T(scalar_##OP##_##T(a[2 * j], a[2 * j + 1]), a[2 * j + 2]));      \
     }
 
+#define PIXELS(T, VALUE)                           \
+    do {                                           \
+        ptrdiff_t j = 0, last = n - WIDTH_##T;     \
+        for (; j < last; j += WIDTH_##T)           \
+            store_##T(dst + j, VALUE);             \
+        j = last;                                  \
+        store_##T(dst + last, VALUE);              \
+    } while (0)
 #define ROW_AT(T, p, k) load_##T((const T *)(p + k * step) + j)
 #define FOUR(OP, T, p) \
     OP##_##T(OP##_##T(ROW_AT(T, p, 0), ROW_AT(T, p, 1)),            \
@@ -686,6 +715,11 @@ DEFINE_RUNS(sum, float, pooltk_bfloat16, bfloat16, read_sum_bfloat16)
     {                                                                                             \
         BY_OP_##T(_triples, a, dst, n);                                                           \
     }                                                                                             \
+    static ALWAYS_INLINE void merge_bins_##T(                                                     \
+        int op, const T *row, const ptrdiff_t *bins, ptrdiff_t outputs, ptrdiff_t n, T *dst)      \
+    {                                                                                             \
+        BY_OP_##T(_bins, row, bins, outputs, n, dst);                                             \
+    }                                                                                             \
     static ALWAYS_INLINE void merge16_##T(                                                        \
         int op, const char *rows, ptrdiff_t step, T *dst, ptrdiff_t n)                            \
     {                                                                                             \
@@ -702,7 +736,7 @@ DEFINE_MERGES(double)
 /* How a result of _small.h leaves: a sum is multiplied by a reciprocal that is exact, or divided. */
 enum { AS_IT_IS, MULTIPLIED, DIVIDED, DIVIDED_EACH };
 
-enum { MOST_COLUMNS = 5, MOST_ROWS = 9 }; /* of a window, rows of all depths */
+enum { MOST_COLUMNS = 5, MOST_ROWS = 9, MERGED_ROWS = 8 }; /* of a window, rows of all depths */
 
 /* Rows of outputs whose windows have the same rows inside, for _small.h. */
 typedef struct {
@@ -711,6 +745,8 @@ typedef struct {
     int pad;                               /* the padded rows have no padding yet */
     ptrdiff_t rows, src_row, dst_row;      /* how many, and how far apart, in bytes */
     const char *src, *src_end;             /* the first tap; up to here may be read */
+    ptrdiff_t planes;                      /* whose rows are merged at once, each so far */
+    const ptrdiff_t *plane;                /* from src, in bytes */
     char *dst;
     void *padded;                          /* scratch for rows and their padding: */
     ptrdiff_t padded_rows, padded_size;    /* how many, and how many elements apart */
@@ -1011,6 +1047,25 @@ static void copy_small(kind_t kind, const small_windows *w)
         case KIND_FLOAT16: COPY_ROW(int16_t, (int16_t)(a[j] & 0x7FFF) > 0x7C00, 0x7E00); break;
         default: COPY_ROW(int16_t, (int16_t)(a[j] & 0x7FFF) > 0x7F80, 0x7FC0);
         }
+}
+
+static void merge_planes(kind_t kind, const small_windows *w, void *dst)
+{
+    switch (kind) {
+    case KIND_FLOAT32: merge_planes_float(w, dst); break;
+    case KIND_FLOAT64: merge_planes_double(w, dst); break;
+    case KIND_FLOAT16:
+        w->op == OP_SUM ? merge_planes_sum_float16(w, dst) : merge_planes_float16(w, dst);
+        break;
+    case KIND_BFLOAT16:
+        w->op == OP_SUM ? merge_planes_sum_bfloat16(w, dst) : merge_planes_bfloat16(w, dst);
+        break;
+    case KIND_INT8: merge_planes_int8(w, dst); break;
+    case KIND_UINT8: merge_planes_uint8(w, dst); break;
+    case KIND_INT16: merge_planes_int16(w, dst); break;
+    case KIND_UINT16: merge_planes_uint16(w, dst); break;
+    default: break;
+    }
 }
 
 static void pool_small(kind_t kind, const small_windows *w)

@@ -24,6 +24,7 @@ cdef extern from "_rows.h" nogil:
         DIVIDED_EACH
         MOST_COLUMNS
         MOST_ROWS
+        MERGED_ROWS
     ctypedef struct small_windows:
         int op, taps, columns, stride, finish
         Py_ssize_t tap[9]
@@ -31,6 +32,8 @@ cdef extern from "_rows.h" nogil:
         Py_ssize_t rows, src_row, dst_row
         const char* src
         const char* src_end
+        Py_ssize_t planes
+        const Py_ssize_t* plane
         char* dst
         void* padded
         Py_ssize_t padded_rows, padded_size
@@ -44,8 +47,16 @@ cdef extern from "_rows.h" nogil:
         int shift
         Py_ssize_t ahead, fresh
     void pool_small(kind_t kind, const small_windows* windows)
+    void merge_planes(kind_t kind, const small_windows* windows, void* dst)
     void prefetch(const char* address, Py_ssize_t bytes)
     const int LANES  # partial results of a row that is reduced to one value
+    void merge_bins_float(
+        int op, const float* row, const Py_ssize_t* bins, Py_ssize_t outputs, Py_ssize_t n, float* dst
+    )
+    void merge_bins_double(
+        int op, const double* row, const Py_ssize_t* bins, Py_ssize_t outputs, Py_ssize_t n,
+        double* dst
+    )
     void merge_runs_float(
         int op, const float* row, Py_ssize_t step, Py_ssize_t n, float* dst, Py_ssize_t count
     )
@@ -212,6 +223,16 @@ cdef inline void merge16(
         merge16_float(op, rows, step, dst, n)
     elif acc_t is double:
         merge16_double(op, rows, step, dst, n)
+
+
+cdef inline void merge_bins(
+    int op, const acc_t* row, const Py_ssize_t* bins, Py_ssize_t outputs, Py_ssize_t n, acc_t* dst
+) noexcept nogil:
+    """Bins of one to four pixels of at least LANES floats."""
+    if acc_t is float:
+        merge_bins_float(op, row, bins, outputs, n, dst)
+    elif acc_t is double:
+        merge_bins_double(op, row, bins, outputs, n, dst)
 
 
 cdef inline void pairs(int op, const acc_t* a, acc_t* dst, Py_ssize_t n) noexcept nogil:

@@ -272,6 +272,56 @@ static const OF_T(merge_t_) OF_T(merges_)[3][MOST_ROWS] = {
 #endif
 };
 
+/* The rows of one window of each plane, of at least a vector, into rows one behind the other:
+ * of short rows the same vector of all planes. */
+static ALWAYS_INLINE void OF_T(merge_taps_of_planes_)(
+    int op, int taps, const small_windows *w, T *dst)
+{
+    ptrdiff_t n = w->columns_inside, tap[MERGED_ROWS];
+    for (int k = 0; k < taps; k++)
+        tap[k] = w->tap[k];
+    for (ptrdiff_t j = 0; j < n; j += WIDTH) {
+        j = j < n - WIDTH ? j : n - WIDTH;
+        for (ptrdiff_t p = 0; p < w->planes; p++) {
+            const S *row[MERGED_ROWS];
+            for (int k = 0; k < taps; k++)
+                row[k] = (const S *)(w->src + w->plane[p] + tap[k]);
+            OF_V(store_)(dst + p * n + j, OF_T(merged_)(op, taps, row, j));
+        }
+    }
+}
+
+#define FOR_TAPS(op)                                                 \
+    switch (w->taps) {                                               \
+    case 1: OF_T(merge_taps_of_planes_)(op, 1, w, (T *)dst); break;  \
+    case 2: OF_T(merge_taps_of_planes_)(op, 2, w, (T *)dst); break;  \
+    case 3: OF_T(merge_taps_of_planes_)(op, 3, w, (T *)dst); break;  \
+    case 4: OF_T(merge_taps_of_planes_)(op, 4, w, (T *)dst); break;  \
+    case 5: OF_T(merge_taps_of_planes_)(op, 5, w, (T *)dst); break;  \
+    case 6: OF_T(merge_taps_of_planes_)(op, 6, w, (T *)dst); break;  \
+    case 7: OF_T(merge_taps_of_planes_)(op, 7, w, (T *)dst); break;  \
+    case 8: OF_T(merge_taps_of_planes_)(op, 8, w, (T *)dst); break;  \
+    }
+
+static void OF_T(merge_planes_)(const small_windows *w, void *dst)
+{
+    ptrdiff_t n = w->columns_inside;
+    if (n > 4 * WIDTH) { /* as they lie in memory */
+        for (ptrdiff_t p = 0; p < w->planes; p++)
+            OF_T(merges_)[w->op][w->taps - 1](w, w->src + w->plane[p], (T *)dst + p * n);
+        return;
+    }
+#if !defined(SUMS)
+    if (w->op == OP_MAX)
+        FOR_TAPS(OP_MAX)
+#endif
+#if defined(FLOATING)
+    if (w->op == OP_SUM)
+        FOR_TAPS(OP_SUM)
+#endif
+}
+#undef FOR_TAPS
+
 /* Pairs of columns over 2 or 4 rows without padding: nothing goes through a padded row. `following`
  * results of rows to come may be written, as they will be again. */
 static ALWAYS_INLINE void OF_T(pool_pairs_)(

@@ -72,6 +72,8 @@ cdef struct job_t:
     bint wide_rows        # windows overlap so much along the height that they share merges
     bint rows_repeat      # more rows of outputs than of the input: many have the same windows
     bint rows_at_once     # of a plane so small that all its rows make one long row
+    bint merged_rows      # are what src has: of a window there is one
+    bint rows_first       # are merged before planes are side by side
     bint whole_windows    # a window is reduced where it lies
     bint direct_rows      # rows of src are read where they are
     bint direct_dst       # rows of dst are written where they are
@@ -844,9 +846,14 @@ cdef void pool_row_by_bins(
     """Windows of any form, each reduced on its own; src begins at the tile's first column."""
     cdef const Py_ssize_t* bins = <Py_ssize_t*>(scratch + job.at_bins)
     cdef acc_t identity = identity_of(job, dst)
-    cdef Py_ssize_t channels = tile.channels, step = job.window[2].step, x = tile.x, run, count, i
+    cdef const axis_t* axis = &job.window[2]
+    cdef Py_ssize_t channels = tile.channels, step = axis.step, x = tile.x, run, count, i
     cdef const acc_t* tap
     cdef const acc_t* rows[4]
+    if (acc_t is float or acc_t is double) and axis.kind == ADAPTIVE:
+        if axis.kernel_size <= 4 and channels >= LANES:
+            merge_bins(job.op, src, bins, tile.x_end - x, channels, dst)
+            return
     while x < tile.x_end:
         tap = src + bins[0]
         count = bins[1]
@@ -1060,6 +1067,7 @@ cdef Py_ssize_t reduce_rows(
     cdef const axis_t* axis = &job.window[2]
     cdef const acc_t* merged = scratch + job.at_merged
     cdef acc_t* row
+    cdef const char* src
     cdef Py_ssize_t y, outputs = tile.x_end - tile.x, rows = tile.y_end - tile.y, width
     cdef Py_ssize_t dst_offset = batch_offset(job, job.batch_stride[1], tile.item)
     if job.divide_first:
@@ -1069,7 +1077,7 @@ cdef Py_ssize_t reduce_rows(
     if not job.whole_windows:
         if job.wide_rows:
             merge_wide_rows(job, tile, scratch)
-        else:
+        elif not job.merged_rows:
             merge_window_rows(job, tile, scratch)
     width = outputs * tile.channels
     if result != NULL and job.regular and not job.whole_windows:
@@ -1094,6 +1102,9 @@ cdef Py_ssize_t reduce_rows(
             )
         elif job.spread:
             spread_row(job, tile, merged + y * tile.pitch * tile.channels, row, scratch)
+        elif job.merged_rows:
+            src = tile.src_offset + address(&job.src, tile.z, tile.y + y, tile.column, tile.c)
+            pool_row_by_bins(job, tile, <const acc_t*>src, row, scratch)
         else:
             pool_row_by_bins(job, tile, merged + y * tile.pitch * tile.channels, row, scratch)
     return width
@@ -1149,7 +1160,6 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
         elif counts_are_equal(&job.count[2], tile.x, tile.x_end, job.count_include_pad):
             count = <double>max(1, window_count(&job.count[2], tile.x, job.count_include_pad))
         else:
-            column_counts(job, tile.x, tile.x_end, tile.channels, counts)
             w.finish = DIVIDED_EACH
     w.pad = True
     while y < tile.y_end:
@@ -1162,6 +1172,8 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
         src = address(&job.src, first_z, first_tap(height, y), tile.column, 0)
         dst = address(&job.dst, tile.z, y, tile.x, 0)
         if job.op == SUM:
+            if not counts_are_equal(&job.count[1], y, y + w.rows, job.count_include_pad):
+                w.rows = 1
             divisor = <double>(
                 job.divisor_override if job.divisor_override else rows_count(job, tile.z, y)
             )
@@ -1214,6 +1226,11 @@ cdef void start_rows(const job_t* job, tile_t* tile, acc_t* scratch) noexcept no
     place_columns(job, tile)
     if has_bins(job):
         place_bins(job, tile, <Py_ssize_t*>(scratch + job.at_bins))
+    if job.op == SUM and not job.divisor_override and not job.divide_first:
+        if not counts_are_equal(&job.count[2], tile.x, tile.x_end, job.count_include_pad):
+            column_counts(
+                job, tile.x, tile.x_end, tile.channels, scratch + job.at_counts
+            )
 
 
 cdef void pool_rows(const job_t* job, tile_t* tile, acc_t* scratch) noexcept nogil:
@@ -1261,7 +1278,6 @@ cdef void pool_chunk(const job_t* job, tile_t* tile, acc_t* scratch) noexcept no
             divisor = max(1, window_count(&job.count[2], tile.x, job.count_include_pad))
         else:
             counts = scratch + job.at_counts
-            column_counts(job, tile.x, tile.x_end, tile.channels, counts)
     for y in range(tile.y_end - tile.y):
         dst = dst_offset + address(&job.dst, tile.z, tile.y + y, tile.x, tile.c)
         row = <acc_t*>dst if result == NULL else result + y * pitch
@@ -1424,6 +1440,9 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
         and job.window[0].kernel_size * height.kernel_size <= MOST_ROWS
         and -1e6 < job.divisor_override < 1e6
     )
+    job.merged_rows = (
+        job.direct_rows and has_bins(job) and takes_each(&job.window[0]) and takes_each(height)
+    )
 
     # Columns of output, then rows, until the merged rows fill a tile.
     columns = max(1, TILE // job.tile_c)
@@ -1537,6 +1556,7 @@ cdef int pool_tiles(job_t* job, const acc_t* _, int num_threads) except -1:
     if (acc_t is float or acc_t is double) and repeats(job):
         return repeat_gradients(job, _, num_threads)
     plan(job, _)
+    job.rows_first = rows_merge_first(job, _)
     if planes_may_join(job):
         return pool_joined(job, _, num_threads)
     if job.small and job.tiles[1] * job.tiles[2] * job.tiles[3] == 1:

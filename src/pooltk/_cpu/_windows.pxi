@@ -112,6 +112,24 @@ cdef inline bint counts_are_equal(
     return first == axis.kernel_size and window_count(axis, end - 1, count_include_pad) == first
 
 
+cdef inline bint takes_each(const axis_t* axis) noexcept nogil:
+    """Whether window i is element i and no other."""
+    return (
+        axis.kind == SLIDING and axis.kernel_size == axis.stride == 1
+        and axis.padding == axis.padding_high == 0
+    )
+
+
+cdef inline axis_t each_of(Py_ssize_t size) noexcept nogil:
+    """The windows that do."""
+    cdef axis_t axis
+    axis.kind = SLIDING
+    axis.input_size = axis.output_size = size
+    axis.kernel_size = axis.stride = axis.dilation = axis.step = 1
+    axis.padding = axis.padding_high = 0
+    return axis
+
+
 cdef inline Py_ssize_t most_columns(const axis_t* axis, Py_ssize_t windows) noexcept nogil:
     """At most so many input positions lie between the ends of this many adjacent windows."""
     if axis.kind == SLIDING:
