@@ -19,21 +19,24 @@ cdef enum:
 cdef bint planes_may_join(const job_t* job) noexcept nogil:
     """Whether it pays. What decides is the geometry and src alone: sums depend on it."""
     cdef const axis_t* width = &job.window[2]
-    cdef job_t inner = joined_job(job)
-    return (
+    cdef job_t inner
+    if (
         job.channels == 1 and job.items >= 2 * PLANES
         and job.src.stride[2] == job.src.item
         and (not job.divide_first or width.kind == ADAPTIVE)
         and not job.whole_windows
         and (width.kind == ADAPTIVE or width.input_size <= NARROW)
-        and joined_elements(&inner, 1) <= MOST_JOINED // PLANES
-    )
+    ):
+        inner = joined_job(job)
+        return joined_elements(&inner, 1) <= MOST_JOINED // PLANES
+    return False
 
 
 cdef bint rows_merge_first(const job_t* job, const acc_t* _) noexcept nogil:
     """Whether windows' rows are merged in each plane, so that there is less to lay side by side:
-    where they are vectors for _small.h, and few of them overlap."""
+    where they are vectors for _small.h, and a half are left, of halves a quarter."""
     cdef const axis_t* width = &job.window[2]
+    cdef Py_ssize_t merged = job.window[0].output_size * job.window[1].output_size
     if acc_t is int32_t or acc_t is int64_t or acc_t is uint32_t or acc_t is uint64_t:
         return False
     return (
@@ -42,8 +45,8 @@ cdef bint rows_merge_first(const job_t* job, const acc_t* _) noexcept nogil:
             or are_halves(job, _) and width.kind == ADAPTIVE
         )
         and not job.wide_rows and width.input_size * <Py_ssize_t>sizeof(acc_t) >= 32
-        and 3 * job.window[0].output_size * job.window[1].output_size
-        <= 2 * job.window[0].input_size * job.window[1].input_size
+        and merged * (2 if job.src.kind == kind_of(_) else 4)
+        <= job.window[0].input_size * job.window[1].input_size
     )
 
 
@@ -88,11 +91,11 @@ cdef void place_planes(
     const job_t* job, Py_ssize_t group, int array, Py_ssize_t* offset
 ) noexcept nogil:
     """Where the planes of a group begin in this array; the last stands for those that it lacks."""
-    cdef Py_ssize_t p
+    cdef const Py_ssize_t* stride = job.batch_stride[array]
+    cdef Py_ssize_t last = min(PLANES, job.items - group * PLANES) - 1, p, item
     for p in range(PLANES):
-        offset[p] = batch_offset(
-            job, job.batch_stride[array], min(group * PLANES + p, job.items - 1)
-        )
+        item = group * PLANES + min(p, last)
+        offset[p] = item * stride[0] if job.batch_axes == 1 else batch_offset(job, stride, item)
 
 
 cdef void lay_planes(array_t* array, Py_ssize_t rows) noexcept nogil:

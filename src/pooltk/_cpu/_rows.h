@@ -435,8 +435,8 @@ DEFINE_HALF_ROWS(bfloat16)
                                OP##_##T(FOUR(OP, T, c), FOUR(OP, T, d))));                        \
         }                                                                                         \
     }                                                                                             \
-    /* bins of pixels of n, at least a vector, with 1 to 4 in each: where it begins, how many it    \
-     * has, and how many results are the same as it */                                            \
+    /* bins of 1 to 4 pixels of n, at least a vector: where each begins, how many pixels it has,  \
+     * and of how many results it is one */                                                       \
     static void OP##_bins_##T(                                                                    \
         const T *row, const ptrdiff_t *bin, ptrdiff_t outputs, ptrdiff_t n, T *dst)               \
     {                                                                                             \
@@ -1049,6 +1049,7 @@ static void copy_small(kind_t kind, const small_windows *w)
         }
 }
 
+/* Rows of planes, merged as _small.h does it. */
 static void merge_planes(kind_t kind, const small_windows *w, void *dst)
 {
     switch (kind) {

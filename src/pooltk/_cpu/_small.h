@@ -272,6 +272,7 @@ static const OF_T(merge_t_) OF_T(merges_)[3][MOST_ROWS] = {
 #endif
 };
 
+#if defined(FLOATING) || !defined(SUMS)
 /* The rows of one window of each plane, of at least a vector, into rows one behind the other:
  * of short rows the same vector of all planes. */
 static ALWAYS_INLINE void OF_T(merge_taps_of_planes_)(
@@ -321,6 +322,7 @@ static void OF_T(merge_planes_)(const small_windows *w, void *dst)
 #endif
 }
 #undef FOR_TAPS
+#endif
 
 /* Pairs of columns over 2 or 4 rows without padding: nothing goes through a padded row. `following`
  * results of rows to come may be written, as they will be again. */
@@ -370,6 +372,13 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
     char *dst = w->dst;
     ptrdiff_t n = w->outputs, c = w->channels;
     ptrdiff_t row = n * sizeof(S), rows = w->rows, ahead = w->padded_rows - 1, y;
+#if defined(READ_AS_IT_IS)
+    /* Pixels that are neither merged with other rows nor padded are read where they lie. */
+    int direct = w->taps == 1 && c >= 8 && w->stride > 1 && stride == 1 && w->before == 0 &&
+        (n / c - 1) * w->stride + columns <= w->columns_inside / c;
+#else
+    int direct = 0;
+#endif
     /* results of rows to come, if they lie behind */
     ptrdiff_t following = w->dst_row == row ? (w->rows - 1) * w->outputs : 0;
     if (columns == 2 && stride == 2 && finish != DIVIDED_EACH && w->before == 0 &&
@@ -383,8 +392,8 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
             return;
         }
     }
-    for (y = -ahead; y < rows; y++) {
-        if (y + ahead < rows) {
+    for (y = direct ? 0 : -ahead; y < rows; y++) {
+        if (!direct && y + ahead < rows) {
             prefetch(src + w->ahead, w->fresh);
             merge(w, src, next + w->before);
             src += w->src_row;
@@ -394,6 +403,8 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
         }
         if (y < 0)
             continue;
+        if (direct)
+            merged = (const T *)(w->src + y * w->src_row);
         if (stride == 1 && w->stride > 1 && c > 1 && c < 8) {
             /* few channels: with stride 1, of which every stride-th pixel is kept */
             ptrdiff_t pixels = n / c;
