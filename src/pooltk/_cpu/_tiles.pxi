@@ -1164,7 +1164,7 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
     w.pad = True
     while y < tile.y_end:
         taps_y = tap_count(height, y)
-        rows = w.rows = full_rows(height, y, tile.y_end)
+        rows = full_rows(height, y, tile.y_end)
         w.taps = <int>(taps_z * taps_y)
         for z in range(taps_z):
             for t in range(taps_y):
@@ -1172,8 +1172,8 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
         src = address(&job.src, first_z, first_tap(height, y), tile.column, 0)
         dst = address(&job.dst, tile.z, y, tile.x, 0)
         if job.op == SUM:
-            if not counts_are_equal(&job.count[1], y, y + w.rows, job.count_include_pad):
-                w.rows = 1
+            if not counts_are_equal(&job.count[1], y, y + rows, job.count_include_pad):
+                rows = 1
             divisor = <double>(
                 job.divisor_override if job.divisor_override else rows_count(job, tile.z, y)
             )
@@ -1187,6 +1187,7 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
                     w.shift = exponent - 1
                     w.by = 1 / w.by
                     w.finish = MULTIPLIED
+        w.rows = rows
         w.src_row = 0  # no second row of outputs has all its taps inside
         if height.stride < height.input_size:
             w.src_row = height.stride * job.src.stride[1]
