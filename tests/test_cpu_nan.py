@@ -182,7 +182,7 @@ def test_unsought_gradients():
 
 @pytest.mark.parametrize("planes", [1, 20])
 def test_one_nan_among_gradients(planes):
-    """Whichever NaN were added up, and whatever was infinite, a sum that is NaN has the same bits."""
+    """Whichever NaN were added up, and whatever was infinite: a sum that is NaN has its bits."""
     case = Case("nan", (planes, 9, 40), 2, kernel_size=3, stride=1)
     x = array_of(case.shape, "float32", seed=1)
     gradient = array_of(case.result_shape, "float32", seed=2)
