@@ -86,19 +86,12 @@ DEFINE_SQUARE(16, 8, 3, __m128i, _mm_unpack)
 DEFINE_SQUARE(8, 16, 4, __m128i, _mm_unpack)
 #endif
 
-/* The last squares reach back over their neighbours, if a plane is no whole number of them. Of few
- * elements, which stay in L1, some planes come at a time, whose addresses stay in registers. */
-#define FOR_SQUARES(BITS, WORK)                                              \
-    if (n >= ALONG_##BITS && n <= 64)                                        \
-        for (int p = 0; p < PLANES; p += ACROSS_##BITS)                      \
-            for (j = 0; j < n; j += ALONG_##BITS) {                          \
-                j = j <= n - ALONG_##BITS ? j : n - ALONG_##BITS;            \
-                WORK;                                                        \
-            }                                                                \
-    for (; n >= ALONG_##BITS && j < n; j += ALONG_##BITS) {                  \
-        j = j <= n - ALONG_##BITS ? j : n - ALONG_##BITS;                    \
-        for (int p = 0; p < PLANES; p += ACROSS_##BITS)                      \
-            WORK;                                                            \
+/* The last squares reach back over their neighbours, if a plane is no whole number of them. */
+#define FOR_SQUARES(BITS, WORK)                                           \
+    for (; n >= ALONG_##BITS && j < n; j += ALONG_##BITS) {               \
+        j = j <= n - ALONG_##BITS ? j : n - ALONG_##BITS;                 \
+        for (int p = 0; p < PLANES; p += ACROSS_##BITS)                   \
+            WORK;                                                         \
     }
 #else
 #define FOR_SQUARES(BITS, WORK)
