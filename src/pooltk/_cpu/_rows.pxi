@@ -51,7 +51,8 @@ cdef extern from "_rows.h" nogil:
     void prefetch(const char* address, Py_ssize_t bytes)
     const int LANES  # partial results of a row that is reduced to one value
     void merge_bins_float(
-        int op, const float* row, const Py_ssize_t* bins, Py_ssize_t outputs, Py_ssize_t n, float* dst
+        int op, const float* row, const Py_ssize_t* bins, Py_ssize_t outputs, Py_ssize_t n,
+        float* dst
     )
     void merge_bins_double(
         int op, const double* row, const Py_ssize_t* bins, Py_ssize_t outputs, Py_ssize_t n,
