@@ -44,7 +44,7 @@ cdef bint rows_merge_first(const job_t* job, const acc_t* _) noexcept nogil:
             job.src.kind == kind_of(_) and not job.divide_first
             or are_halves(job, _) and width.kind == ADAPTIVE
         )
-        and not job.wide_rows and width.input_size * <Py_ssize_t>sizeof(acc_t) >= 32
+        and not job.wide_rows and width.input_size * <Py_ssize_t>sizeof(acc_t) >= 128
         and merged * (2 if job.src.kind == kind_of(_) else 4)
         <= job.window[0].input_size * job.window[1].input_size
     )

@@ -273,55 +273,13 @@ static const OF_T(merge_t_) OF_T(merges_)[3][MOST_ROWS] = {
 };
 
 #if defined(FLOATING) || !defined(SUMS)
-/* The rows of one window of each plane, of at least a vector, into rows one behind the other:
- * of short rows the same vector of all planes. */
-static ALWAYS_INLINE void OF_T(merge_taps_of_planes_)(
-    int op, int taps, const small_windows *w, T *dst)
-{
-    ptrdiff_t n = w->columns_inside, tap[MERGED_ROWS];
-    for (int k = 0; k < taps; k++)
-        tap[k] = w->tap[k];
-    for (ptrdiff_t j = 0; j < n; j += WIDTH) {
-        j = j < n - WIDTH ? j : n - WIDTH;
-        for (ptrdiff_t p = 0; p < w->planes; p++) {
-            const S *row[MERGED_ROWS];
-            for (int k = 0; k < taps; k++)
-                row[k] = (const S *)(w->src + w->plane[p] + tap[k]);
-            OF_V(store_)(dst + p * n + j, OF_T(merged_)(op, taps, row, j));
-        }
-    }
-}
-
-#define FOR_TAPS(op)                                                 \
-    switch (w->taps) {                                               \
-    case 1: OF_T(merge_taps_of_planes_)(op, 1, w, (T *)dst); break;  \
-    case 2: OF_T(merge_taps_of_planes_)(op, 2, w, (T *)dst); break;  \
-    case 3: OF_T(merge_taps_of_planes_)(op, 3, w, (T *)dst); break;  \
-    case 4: OF_T(merge_taps_of_planes_)(op, 4, w, (T *)dst); break;  \
-    case 5: OF_T(merge_taps_of_planes_)(op, 5, w, (T *)dst); break;  \
-    case 6: OF_T(merge_taps_of_planes_)(op, 6, w, (T *)dst); break;  \
-    case 7: OF_T(merge_taps_of_planes_)(op, 7, w, (T *)dst); break;  \
-    case 8: OF_T(merge_taps_of_planes_)(op, 8, w, (T *)dst); break;  \
-    }
-
+/* The rows of one window of each plane, into rows one behind the other. */
 static void OF_T(merge_planes_)(const small_windows *w, void *dst)
 {
-    ptrdiff_t n = w->columns_inside;
-    if (n > 4 * WIDTH) { /* as they lie in memory */
-        for (ptrdiff_t p = 0; p < w->planes; p++)
-            OF_T(merges_)[w->op][w->taps - 1](w, w->src + w->plane[p], (T *)dst + p * n);
-        return;
-    }
-#if !defined(SUMS)
-    if (w->op == OP_MAX)
-        FOR_TAPS(OP_MAX)
-#endif
-#if defined(FLOATING)
-    if (w->op == OP_SUM)
-        FOR_TAPS(OP_SUM)
-#endif
+    for (ptrdiff_t p = 0; p < w->planes; p++)
+        OF_T(merges_)[w->op][w->taps - 1](
+            w, w->src + w->plane[p], (T *)dst + p * w->columns_inside);
 }
-#undef FOR_TAPS
 #endif
 
 /* Pairs of columns over 2 or 4 rows without padding: nothing goes through a padded row. `following`
@@ -370,14 +328,17 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
     BY by = DIVISOR_OF(w);
     const char *src = w->src;
     char *dst = w->dst;
-    ptrdiff_t n = w->outputs, c = w->channels;
-    ptrdiff_t row = n * sizeof(S), rows = w->rows, ahead = w->padded_rows - 1, y;
+    ptrdiff_t rows = w->rows, left = rows, ahead = w->padded_rows - 1, y = -ahead;
+    ptrdiff_t row = w->outputs * sizeof(S), step = w->padded_size;
 #if defined(READ_AS_IT_IS)
-    /* Pixels that are neither merged with other rows nor padded are read where they lie. */
-    int direct = w->taps == 1 && c >= 8 && w->stride > 1 && stride == 1 && w->before == 0 &&
-        (n / c - 1) * w->stride + columns <= w->columns_inside / c;
-#else
-    int direct = 0;
+    if (w->taps == 1 && w->channels >= 8 && w->stride > 1 && stride == 1 && w->before == 0 &&
+        (w->outputs / w->channels - 1) * w->stride + columns <= w->columns_inside / w->channels) {
+        /* Pixels that are neither merged with other rows nor padded are read where they lie. */
+        merged = (const T *)src;
+        step = w->src_row / (ptrdiff_t)sizeof(T);
+        left = y = 0;
+        end = NULL;
+    }
 #endif
     /* results of rows to come, if they lie behind */
     ptrdiff_t following = w->dst_row == row ? (w->rows - 1) * w->outputs : 0;
@@ -392,8 +353,8 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
             return;
         }
     }
-    for (y = direct ? 0 : -ahead; y < rows; y++) {
-        if (!direct && y + ahead < rows) {
+    for (; y < rows; y++) {
+        if (y + ahead < left) {
             prefetch(src + w->ahead, w->fresh);
             merge(w, src, next + w->before);
             src += w->src_row;
@@ -403,8 +364,8 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
         }
         if (y < 0)
             continue;
-        if (direct)
-            merged = (const T *)(w->src + y * w->src_row);
+        /* Read again, lest the compiler make a loop for each kind of row: a third more code. */
+        ptrdiff_t n = w->outputs, c = w->channels;
         if (stride == 1 && w->stride > 1 && c > 1 && c < 8) {
             /* few channels: with stride 1, of which every stride-th pixel is kept */
             ptrdiff_t pixels = n / c;
@@ -413,9 +374,8 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
                 ((pixels - 1) * w->stride + 1) * c, 0);
             move_pixels((const char *)w->unstrided, w->stride, c * sizeof(S), dst, pixels);
         } else if (stride == 1 && w->stride > 1 && c > 1) { /* pixel by pixel */
-            ptrdiff_t step = w->stride * c;
             const T *pixel = merged;
-            for (ptrdiff_t x = 0; x < n; x += c, pixel += step)
+            for (ptrdiff_t x = 0; x < n; x += c, pixel += w->stride * c)
                 OF_T(merge_columns_)(
                     op, columns, 1, finish, pixel, c, by, divisors + x, (S *)dst + x, c, n - x - c);
         } else {
@@ -425,7 +385,7 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
         }
         dst += w->dst_row;
         following -= n;
-        merged += w->padded_size;
+        merged += step;
         if (merged == end)
             merged = first;
     }
