@@ -81,8 +81,8 @@ def views(
     _fold_whole_axes(windows, steps_of, large)
     if planes_merge:
         _merge_rows(windows, steps_of, large)
-    # Bins of many planes are pooled side by side, and their sums in another order than those of one:
-    # they must not become one by the strides of a result, which may be given.
+    # Bins of many planes are pooled side by side, and their sums in another order than those of
+    # one: they must not become one by the strides of a result, which may be given.
     if planes_merge and groups and windows[-1].stride:
         _merge_planes(groups, windows, steps_of[0], large)
 
