@@ -179,6 +179,12 @@ def _directed():
     yield Case("pairs of long rows", (5, 131), 1, kernel_size=2)
     yield Case("pairs of short rows", (6, 5, 9, 11), 2, kernel_size=2, padding=1)
     yield Case("triples of long rows", (3, 9, 200), 2, kernel_size=3, stride=2, padding=1)
+    yield Case("threes", (2, 9, 24), 2, kernel_size=3, stride=1, padding=1)
+    yield Case("threes and a rest", (2, 9, 29), 2, kernel_size=3, stride=1, padding=1)
+    yield Case("threes of a vector", (2, 5, 8), 2, kernel_size=3, stride=1, padding=1)
+    yield Case("threes unpadded", (2, 9, 37), 2, kernel_size=3, stride=1)
+    yield Case("threes, some padded", (9, 37), 2, kernel_size=3, stride=1, padding=((1, 1), (0, 1)))
+    yield Case("threes of one row", (3, 45), 1, kernel_size=3, stride=1, padding=((1, 0),))
     yield Case("triples of short rows", (40, 7, 7), 2, kernel_size=3, stride=2, ceil_mode=True)
     yield Case("pairs dilated", (3, 40), 1, kernel_size=2, stride=2, dilation=3, padding=2)
     for stride in (2, 3):

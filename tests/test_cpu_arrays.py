@@ -107,6 +107,7 @@ CASES = [
     Case("single row", (3, 4, 1, 70), 2, kernel_size=(1, 4), stride=(1, 3)),
     Case("wide rows", (2, 3, 40, 9), 2, kernel_size=(12, 3), stride=1, padding=(6, 1)),
     Case("whole", (3, 4, 9, 37), 2, output_size=1),
+    Case("narrow rows of many planes", (65, 1, 6, 17), 2, kernel_size=3, stride=1, padding=1),
     Case("bins of many planes", (65, 1, 20, 50), 2, output_size=(2, 9)),
     Case("wide windows", (2, 4, 3, 140), 1, kernel_size=40, stride=33),
     Case("bins", (3, 4, 10, 17), 2, output_size=(4, 7)),

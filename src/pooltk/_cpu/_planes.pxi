@@ -14,6 +14,11 @@ cdef enum:
     JOINED = 32768  # elements that are side by side at once,
     MOST_JOINED = 65536  # if there are no less to a row of outputs
     NARROW = 20     # rows of so few columns are
+    SHORT = 12      # or of these, of windows that _small.h keeps in registers
+
+
+cdef inline bint are_threes(const axis_t* width) noexcept nogil:
+    return width.kernel_size == 3 and width.stride == 1
 
 
 cdef bint planes_may_join(const job_t* job) noexcept nogil:
@@ -25,7 +30,10 @@ cdef bint planes_may_join(const job_t* job) noexcept nogil:
         and job.src.stride[2] == job.src.item
         and (not job.divide_first or width.kind == ADAPTIVE)
         and not job.whole_windows
-        and (width.kind == ADAPTIVE or width.input_size <= NARROW)
+        and (
+            width.kind == ADAPTIVE
+            or width.input_size <= (SHORT if job.small and are_threes(width) else NARROW)
+        )
     ):
         inner = joined_job(job)
         return joined_elements(&inner, 1) <= MOST_JOINED // PLANES

@@ -778,10 +778,28 @@ static void move_pixels(const char *src, ptrdiff_t stride, ptrdiff_t size, char 
         memcpy(dst, src, size);
 }
 
+#if defined(__AVX2__)
+/* A vector's elements and those next to them: the last of the one before, or the first of the next. */
+#define BETWEEN(a, b) _mm256_permute2x128_si256(a, b, 0x21)
+#define BEHIND(a, b, size) _mm256_alignr_epi8(b, BETWEEN(a, b), 16 - (size))
+#define BEFORE(b, c, size) _mm256_alignr_epi8(BETWEEN(b, c), b, size)
+#define behind_float(a, b) \
+    _mm256_castsi256_ps(BEHIND(_mm256_castps_si256(a), _mm256_castps_si256(b), 4))
+#define before_float(b, c) \
+    _mm256_castsi256_ps(BEFORE(_mm256_castps_si256(b), _mm256_castps_si256(c), 4))
+#define behind_double(a, b) \
+    _mm256_castsi256_pd(BEHIND(_mm256_castpd_si256(a), _mm256_castpd_si256(b), 8))
+#define before_double(b, c) \
+    _mm256_castsi256_pd(BEFORE(_mm256_castpd_si256(b), _mm256_castpd_si256(c), 8))
+#endif
+
 #define KIND float
 #define T float
 #define FLOATING
 #define READ_AS_IT_IS
+#if defined(__AVX2__)
+#define NEIGHBOURS
+#endif
 #include "_small.h"
 
 #define KIND double
@@ -789,6 +807,9 @@ static void move_pixels(const char *src, ptrdiff_t stride, ptrdiff_t size, char 
 #define FLOATING
 #define RANKS
 #define READ_AS_IT_IS
+#if defined(__AVX2__)
+#define NEIGHBOURS
+#endif
 #include "_small.h"
 
 #define KIND sum_float16
@@ -891,6 +912,11 @@ static void move_pixels(const char *src, ptrdiff_t stride, ptrdiff_t size, char 
 #define T int16_t
 #define LEAST INT16_MIN
 #define HALF_INFINITY 0x7C00
+#if defined(__AVX2__) && defined(INTEGER_VECTORS)
+#define NEIGHBOURS
+#define behind_float16(a, b) ((VECTOR)BEHIND((__m256i)(a), (__m256i)(b), 2))
+#define before_float16(b, c) ((VECTOR)BEFORE((__m256i)(b), (__m256i)(c), 2))
+#endif
 #define EVERY_SECOND EVERY_SECOND_16
 #if defined(__SSE2__)
 #define MAX_INSTRUCTION INSTRUCTION(max_epi16)
@@ -901,6 +927,11 @@ static void move_pixels(const char *src, ptrdiff_t stride, ptrdiff_t size, char 
 #define T int16_t
 #define LEAST INT16_MIN
 #define HALF_INFINITY 0x7F80
+#if defined(__AVX2__) && defined(INTEGER_VECTORS)
+#define NEIGHBOURS
+#define behind_bfloat16(a, b) ((VECTOR)BEHIND((__m256i)(a), (__m256i)(b), 2))
+#define before_bfloat16(b, c) ((VECTOR)BEFORE((__m256i)(b), (__m256i)(c), 2))
+#endif
 #define EVERY_SECOND EVERY_SECOND_16
 #if defined(__SSE2__)
 #define MAX_INSTRUCTION INSTRUCTION(max_epi16)

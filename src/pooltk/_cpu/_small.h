@@ -319,6 +319,65 @@ static ALWAYS_INLINE void OF_T(pool_pairs_)(
     }
 }
 
+#if defined(NEIGHBOURS)
+static ALWAYS_INLINE VECTOR OF_T(three_)(int op, VECTOR first, VECTOR second, VECTOR third)
+{
+    return OF_T(joined_)(op, OF_T(joined_)(op, first, second), third);
+}
+
+/* Windows of 3 columns, stride 1, whose taps stay in registers: what is stored in a padded row and
+ * read again waits until the results that were stored before it have reached the cache.
+ *
+ * At least WIDTH outputs of a row. Its elements are in the middle of their windows; `left` and
+ * `right` tell whether there is one before them and behind. */
+static ALWAYS_INLINE void OF_T(threes_)(
+    int op, int taps, int finish, const S *const *row, int left, int right, S *dst, ptrdiff_t n,
+    VECTOR identity, BY by)
+{
+#define MERGED(j) OF_T(merged_)(op, taps, row, j)
+#define WRITE(j, first, second, third)                                               \
+    OF_T(write_)(dst + (j), OF_T(finished_)(                                         \
+                                finish, OF_T(three_)(op, first, second, third), NULL, by))
+    VECTOR here = MERGED(0), first = left ? MERGED(-1) : OF_V(behind_)(identity, here), next;
+    ptrdiff_t j = 0;
+    for (; j + 2 * WIDTH <= n; j += WIDTH) {
+        next = MERGED(j + WIDTH);
+        WRITE(j, first, here, OF_V(before_)(here, next));
+        first = OF_V(behind_)(here, next);
+        here = next;
+    }
+    if (j + WIDTH < n) {
+        WRITE(j, first, here, MERGED(j + 1));
+        j = n - WIDTH;
+        first = MERGED(j - 1);
+        here = MERGED(j);
+    }
+    WRITE(j, first, here, right ? MERGED(j + 1) : OF_V(before_)(here, identity));
+#undef MERGED
+#undef WRITE
+}
+
+static ALWAYS_INLINE void OF_T(pool_threes_)(int op, int taps, int finish, const small_windows *w)
+{
+    BY by = DIVISOR_OF(w);
+    T elements[WIDTH];
+    for (int i = 0; i < WIDTH; i++)
+        elements[i] = IDENTITY(op);
+    VECTOR identity = LOAD(elements);
+    const char *src = w->src;
+    char *dst = w->dst;
+    ptrdiff_t middle = 1 - w->before;
+    for (ptrdiff_t y = 0; y < w->rows; y++, src += w->src_row, dst += w->dst_row) {
+        const S *row[MOST_ROWS];
+        for (int k = 0; k < taps; k++)
+            row[k] = (const S *)(src + w->tap[k]) + middle;
+        prefetch(src + w->ahead, w->fresh);
+        OF_T(threes_)(op, taps, finish, row, middle > 0, middle + w->outputs < w->columns_inside,
+                      (S *)dst, w->outputs, identity, by);
+    }
+}
+#endif
+
 static ALWAYS_INLINE void OF_T(pool_rows_)(
     int op, int columns, int stride, int finish, const small_windows *w)
 {
@@ -338,6 +397,19 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
         step = w->src_row / (ptrdiff_t)sizeof(T);
         left = y = 0;
         end = NULL;
+    }
+#endif
+#if defined(NEIGHBOURS)
+    if (columns == 3 && stride == 1 && op != OP_RANK && finish != DIVIDED_EACH && w->channels == 1 &&
+        w->before <= 1 && w->outputs >= WIDTH && 1 - w->before + w->outputs <= w->columns_inside) {
+        if (w->taps == 1) {
+            OF_T(pool_threes_)(op, 1, finish, w);
+            return;
+        }
+        if (w->taps == 3) {
+            OF_T(pool_threes_)(op, 3, finish, w);
+            return;
+        }
     }
 #endif
     /* results of rows to come, if they lie behind */
@@ -477,3 +549,4 @@ static void OF_T(pool_small_)(const small_windows *w)
 #undef READ_PAIRS
 #undef LEAST
 #undef READ_AS_IT_IS
+#undef NEIGHBOURS
