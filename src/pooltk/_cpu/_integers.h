@@ -103,6 +103,19 @@ static ALWAYS_INLINE void OF_T(write_)(T *dst, VECTOR value)
     VECTOR half = (VECTOR)((OF_T(bits_))value + (INT16_MAX - HALF_INFINITY));
     OF_T(store_)(dst, half ^ (half >> 15 & INT16_MAX));
 }
+
+#if defined(INTEGER_VECTORS) && defined(__AVX2__)
+#define NEIGHBOURS
+static ALWAYS_INLINE VECTOR OF_T(behind_)(VECTOR a, VECTOR b)
+{
+    return (VECTOR)BEHIND((__m256i)a, (__m256i)b, 2);
+}
+
+static ALWAYS_INLINE VECTOR OF_T(before_)(VECTOR b, VECTOR c)
+{
+    return (VECTOR)BEFORE((__m256i)b, (__m256i)c, 2);
+}
+#endif
 #elif defined(SUMS)
 #if defined(INTEGER_VECTORS)
 typedef S OF_T(narrow_) __attribute__((vector_size(VECTOR_BYTES / 2), aligned(1), may_alias));

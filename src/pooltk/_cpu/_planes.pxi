@@ -22,7 +22,11 @@ cdef inline bint are_threes(const axis_t* width) noexcept nogil:
 
 
 cdef bint planes_may_join(const job_t* job) noexcept nogil:
-    """Whether it pays. What decides is the geometry and src alone: sums depend on it."""
+    """Whether it pays.
+
+    What decides is the geometry and src alone, since sums depend on it; of small windows dst too,
+    which are added up in the same order either way.
+    """
     cdef const axis_t* width = &job.window[2]
     cdef job_t inner
     if (

@@ -912,11 +912,6 @@ static void move_pixels(const char *src, ptrdiff_t stride, ptrdiff_t size, char 
 #define T int16_t
 #define LEAST INT16_MIN
 #define HALF_INFINITY 0x7C00
-#if defined(__AVX2__) && defined(INTEGER_VECTORS)
-#define NEIGHBOURS
-#define behind_float16(a, b) ((VECTOR)BEHIND((__m256i)(a), (__m256i)(b), 2))
-#define before_float16(b, c) ((VECTOR)BEFORE((__m256i)(b), (__m256i)(c), 2))
-#endif
 #define EVERY_SECOND EVERY_SECOND_16
 #if defined(__SSE2__)
 #define MAX_INSTRUCTION INSTRUCTION(max_epi16)
@@ -927,11 +922,6 @@ static void move_pixels(const char *src, ptrdiff_t stride, ptrdiff_t size, char 
 #define T int16_t
 #define LEAST INT16_MIN
 #define HALF_INFINITY 0x7F80
-#if defined(__AVX2__) && defined(INTEGER_VECTORS)
-#define NEIGHBOURS
-#define behind_bfloat16(a, b) ((VECTOR)BEHIND((__m256i)(a), (__m256i)(b), 2))
-#define before_bfloat16(b, c) ((VECTOR)BEFORE((__m256i)(b), (__m256i)(c), 2))
-#endif
 #define EVERY_SECOND EVERY_SECOND_16
 #if defined(__SSE2__)
 #define MAX_INSTRUCTION INSTRUCTION(max_epi16)

@@ -47,6 +47,15 @@ static ALWAYS_INLINE void OF_T(write_)(T *dst, VECTOR value)
 }
 #endif
 
+/* What changes no maximum, or no sum. */
+static ALWAYS_INLINE VECTOR OF_T(identity_)(int op)
+{
+    T elements[WIDTH];
+    for (int i = 0; i < WIDTH; i++)
+        elements[i] = IDENTITY(op);
+    return LOAD(elements);
+}
+
 static ALWAYS_INLINE VECTOR OF_T(joined_)(int op, VECTOR a, VECTOR b)
 {
 #if defined(FLOATING)
@@ -360,10 +369,7 @@ static ALWAYS_INLINE void OF_T(threes_)(
 static ALWAYS_INLINE void OF_T(pool_threes_)(int op, int taps, int finish, const small_windows *w)
 {
     BY by = DIVISOR_OF(w);
-    T elements[WIDTH];
-    for (int i = 0; i < WIDTH; i++)
-        elements[i] = IDENTITY(op);
-    VECTOR identity = LOAD(elements);
+    VECTOR identity = OF_T(identity_)(op);
     const char *src = w->src;
     char *dst = w->dst;
     ptrdiff_t middle = 1 - w->before;
@@ -478,10 +484,8 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
 /* Put the identity around the padded rows, or rather more of it. */
 static void OF_T(pad_rows_)(const small_windows *w)
 {
-    T *padded = (T *)w->padded, elements[WIDTH];
-    for (int i = 0; i < WIDTH; i++)
-        elements[i] = IDENTITY(w->op);
-    VECTOR identity = LOAD(elements);
+    T *padded = (T *)w->padded;
+    VECTOR identity = OF_T(identity_)(w->op);
     for (ptrdiff_t i = 0; i < w->padded_rows; i++, padded += w->padded_size) {
         for (ptrdiff_t j = 0; j < w->before; j += WIDTH)
             OF_V(store_)(padded + j, identity);
