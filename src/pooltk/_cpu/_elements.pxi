@@ -43,6 +43,9 @@ cdef extern from "_rows.h":
         UINT32 "KIND_UINT32"
         UINT64 "KIND_UINT64"
 
+cdef enum:
+    QUOTIENTS = 128  # that are found before they are rounded
+
 cdef enum limb_t:
     WHOLE  # the element itself
     LOW    # its lower 32 bits
@@ -259,6 +262,18 @@ cdef void store_row(
         store_elements(src, <acc_t*>dst, stride, n)
 
 
+cdef void quotients(
+    const int32_t* sums, const int32_t* counts, double rest, double* dst, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t j
+    if counts == NULL:
+        for j in range(n):
+            dst[j] = sums[j] / rest
+    else:
+        for j in range(n):
+            dst[j] = sums[j] / (rest * counts[j])
+
+
 cdef void store_means(
     const int32_t* sums, const int32_t* counts, double rest, item_t* dst, Py_ssize_t stride,
     Py_ssize_t n, double least, double most,
@@ -267,23 +282,20 @@ cdef void store_means(
 
     Adding and taking away 1.5 * 2**52 rounds to an integer, half to even, in vector code.
     """
-    cdef Py_ssize_t j
-    cdef double value, shift = 6755399441055744.0
-    cdef char* place = <char*>dst
-    for j in range(n):
-        value = sums[j] / (rest if counts == NULL else rest * counts[j])
-        if item_t is float or item_t is double:
-            (<item_t*>place)[0] = <item_t>value
-        elif item_t is float16_t:
-            (<item_t*>place).bits = float16_of_float(float_rounded_to_odd(value))
-        elif item_t is bfloat16_t:
-            (<item_t*>place).bits = bfloat16_of_float(float_rounded_to_odd(value))
-        else:
-            value = value + shift - shift
-            value = least if value < least else value
-            value = most if value > most else value
-            (<item_t*>place)[0] = <item_t><int64_t>value
-        place += stride
+    cdef double values[QUOTIENTS]
+    cdef double shift = 6755399441055744.0
+    cdef Py_ssize_t j = 0, count, i
+    while j < n:
+        count = min(QUOTIENTS, n - j)
+        quotients(sums + j, NULL if counts == NULL else counts + j, rest, values, count)
+        if least < most:  # an integer's
+            for i in range(count):
+                values[i] = values[i] + shift - shift
+                values[i] = least if values[i] < least else values[i]
+                values[i] = most if values[i] > most else values[i]
+        store_elements(values, dst, stride, count)
+        dst = <item_t*>(<char*>dst + count * stride)
+        j += count
 
 
 cdef void store_small_means(

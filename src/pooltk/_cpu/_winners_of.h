@@ -387,11 +387,18 @@ static void OF(gather_pairs)(
     }
 }
 
-static ALWAYS_INLINE void OF(scatter_to)(T *block, ptrdiff_t length, int64_t place, T grad)
+/* Of each plane in turn one gradient, if what won it lies in the plane's block. */
+static ALWAYS_INLINE void OF(scatter_planes)(
+    T *const *block, ptrdiff_t begin, ptrdiff_t length, const int64_t *const *indices,
+    ptrdiff_t step, const T *const *grads, int planes, ptrdiff_t n)
 {
-    /* As unsigned numbers, -1 and what lies before the block are beyond it too. */
-    if ((uint64_t)place < (uint64_t)length)
-        block[place] += grad;
+    for (ptrdiff_t j = 0; j < n; j++)
+        for (int p = 0; p < planes; p++) {
+            int64_t place = indices[p][j * step] - begin;
+            /* As unsigned numbers, -1 and what lies before the block are beyond it too. */
+            if ((uint64_t)place < (uint64_t)length)
+                block[p][place] += grads[p][j];
+        }
 }
 
 /* Whether one of n is NaN or infinite: no sum of others is NaN. */
@@ -417,14 +424,13 @@ static int OF(scatter)(
     int any = 0;
     for (int p = 0; p < planes; p++)
         any |= OF(any_not_finite)(grads[p], n * channels);
-    if (planes == AT_ONCE) {
-        for (ptrdiff_t j = 0; j < n; j++)
-            for (int p = 0; p < AT_ONCE; p++)
-                OF(scatter_to)(block[p], length, indices[p][j * step], grads[p][j]);
+    if (planes == AT_ONCE && step == 1) {
+        OF(scatter_planes)(block, 0, length, indices, 1, grads, AT_ONCE, n);
+    } else if (planes == AT_ONCE) {
+        OF(scatter_planes)(block, 0, length, indices, step, grads, AT_ONCE, n);
     } else if (channels == 1) {
         for (int p = 0; p < planes; p++)
-            for (ptrdiff_t j = 0; j < n; j++)
-                OF(scatter_to)(block[p], length, indices[p][j * step] - begin, grads[p][j]);
+            OF(scatter_planes)(block + p, begin, length, indices + p, step, grads + p, 1, n);
     } else {
         for (ptrdiff_t j = 0; j < n * channels; j += channels)
             for (ptrdiff_t c = 0; c < channels; c++) {
