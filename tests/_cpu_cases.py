@@ -185,6 +185,15 @@ def _directed():
     yield Case("threes unpadded", (2, 9, 37), 2, kernel_size=3, stride=1)
     yield Case("threes, some padded", (9, 37), 2, kernel_size=3, stride=1, padding=((1, 1), (0, 1)))
     yield Case("threes of one row", (3, 45), 1, kernel_size=3, stride=1, padding=((1, 0),))
+    for rows, columns in ((8, 8), (7, 7), (2, 5), (3, 6), (9, 4), (5, 3)):
+        yield Case(
+            f"rows of a vector, {columns}",
+            (3, 5, rows, columns),
+            2,
+            kernel_size=3,
+            stride=1,
+            padding=1,
+        )
     yield Case("triples of short rows", (40, 7, 7), 2, kernel_size=3, stride=2, ceil_mode=True)
     yield Case("pairs dilated", (3, 40), 1, kernel_size=2, stride=2, dilation=3, padding=2)
     for stride in (2, 3):

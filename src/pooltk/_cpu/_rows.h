@@ -759,6 +759,7 @@ typedef struct {
     const void *divisors;                  /* or one for each output of a row */
     int shift;                             /* of integers: the divisor is this power of two */
     ptrdiff_t ahead, fresh;                /* what to prefetch, in bytes */
+    ptrdiff_t plane_rows, line, dst_line;  /* of whole planes: rows, and how far apart, in bytes */
 } small_windows;
 
 /* Every `stride`-th pixel of n; MOVED bytes, at least a pixel, where more follow that are written. */
@@ -791,6 +792,18 @@ static void move_pixels(const char *src, ptrdiff_t stride, ptrdiff_t size, char 
     _mm256_castsi256_pd(BEHIND(_mm256_castpd_si256(a), _mm256_castpd_si256(b), 8))
 #define before_double(b, c) \
     _mm256_castsi256_pd(BEFORE(_mm256_castpd_si256(b), _mm256_castpd_si256(c), 8))
+/* The first n of a vector. */
+#define first_float(n) \
+    _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32((int)(n)), \
+                                           _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)))
+#define load_where_float(mask, p) _mm256_maskload_ps(p, _mm256_castps_si256(mask))
+#define store_where_float(mask, p, a) _mm256_maskstore_ps(p, _mm256_castps_si256(mask), a)
+#define either_float _mm256_or_ps
+#define first_double(n) \
+    _mm256_castsi256_pd(_mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3)))
+#define load_where_double(mask, p) _mm256_maskload_pd(p, _mm256_castpd_si256(mask))
+#define store_where_double(mask, p, a) _mm256_maskstore_pd(p, _mm256_castpd_si256(mask), a)
+#define either_double _mm256_or_pd
 #endif
 
 #define KIND float
@@ -1089,6 +1102,21 @@ static void merge_planes(kind_t kind, const small_windows *w, void *dst)
     default: break;
     }
 }
+
+/* Planes whose rows are vectors of so many bytes, if there are such, or more than half of one. */
+#if defined(__AVX2__)
+enum { ROW_VECTOR = 32 };
+static void pool_vectors(kind_t kind, const small_windows *w)
+{
+    if (kind == KIND_FLOAT32)
+        w->op == OP_SUM ? pool_vectors_float(OP_SUM, w) : pool_vectors_float(OP_MAX, w);
+    else
+        w->op == OP_SUM ? pool_vectors_double(OP_SUM, w) : pool_vectors_double(OP_MAX, w);
+}
+#else
+enum { ROW_VECTOR = 0 };
+#define pool_vectors(kind, w)
+#endif
 
 static void pool_small(kind_t kind, const small_windows *w)
 {

@@ -46,6 +46,9 @@ cdef extern from "_rows.h" nogil:
         const void* divisors
         int shift
         Py_ssize_t ahead, fresh
+        Py_ssize_t plane_rows, line, dst_line
+    const Py_ssize_t ROW_VECTOR  # bytes
+    void pool_vectors(kind_t kind, const small_windows* windows)
     void pool_small(kind_t kind, const small_windows* windows)
     void merge_planes(kind_t kind, const small_windows* windows, void* dst)
     void prefetch(const char* address, Py_ssize_t bytes)

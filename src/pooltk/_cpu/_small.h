@@ -384,6 +384,46 @@ static ALWAYS_INLINE void OF_T(pool_threes_)(int op, int taps, int finish, const
 }
 #endif
 
+#if defined(NEIGHBOURS) && defined(FLOATING)
+/* Planes whose rows fill a vector, or more than half of it, and windows of 3 x 3 with stride 1 and a
+ * padding of 1: each row is read once, and nothing but results is stored. `divisors` has a vector for
+ * the first and the last row of outputs, and one for the others. */
+static ALWAYS_INLINE void OF_T(pool_vectors_)(int op, const small_windows *w)
+{
+    int finish = op == OP_SUM ? DIVIDED_EACH : AS_IT_IS;
+    VECTOR identity = OF_T(identity_)(op), inside = OF_V(first_)(w->outputs);
+    VECTOR outside = OF_V(choose_)(inside, OF_V(all_)(0), identity);
+    const T *outer = (const T *)w->divisors, *inner = outer + WIDTH;
+    const char *plane = w->src, *end = w->dst + w->rows * w->dst_row;
+    char *dst = w->dst;
+#define ROW(y) OF_V(either_)(outside, OF_V(load_where_)(inside, (const T *)(plane + (y) * w->line)))
+#define WRITE(merged, divisor)                                                          \
+    do {                                                                                \
+        VECTOR sum = merged;                                                            \
+        VECTOR left = OF_V(behind_)(identity, sum), right = OF_V(before_)(sum, identity); \
+        sum = OF_T(finished_)(finish, OF_T(three_)(op, left, sum, right), divisor, sum); \
+        if (dst + WIDTH * sizeof(T) <= end)                                             \
+            OF_V(store_)((T *)dst, sum);                                                \
+        else                                                                            \
+            OF_V(store_where_)(inside, (T *)dst, sum);                                  \
+        dst += w->dst_line;                                                             \
+    } while (0)
+    for (ptrdiff_t p = 0; p < w->rows; p++, plane += w->src_row) {
+        VECTOR a = ROW(0), b = ROW(1);
+        WRITE(OF_T(joined_)(op, a, b), outer);
+        for (ptrdiff_t y = 2; y < w->plane_rows; y++) {
+            VECTOR c = ROW(y);
+            WRITE(OF_T(three_)(op, a, b, c), inner);
+            a = b;
+            b = c;
+        }
+        WRITE(OF_T(joined_)(op, a, b), outer);
+    }
+#undef ROW
+#undef WRITE
+}
+#endif
+
 static ALWAYS_INLINE void OF_T(pool_rows_)(
     int op, int columns, int stride, int finish, const small_windows *w)
 {

@@ -1213,6 +1213,58 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
         y += rows
 
 
+cdef inline bint are_same_threes(const axis_t* axis) noexcept nogil:
+    """Windows of 3 around each element."""
+    return (
+        axis.kind == SLIDING and axis.kernel_size == 3 and axis.padding == axis.stride == 1
+        and axis.dilation == 1 and axis.output_size == axis.input_size
+    )
+
+
+cdef inline bint rows_are_vectors(const job_t* job, const acc_t* _) noexcept nogil:
+    """Whether all taps of a plane's windows stay in registers."""
+    cdef Py_ssize_t row = job.window[2].input_size * job.src.item
+    return (
+        (acc_t is float or acc_t is double) and job.small and job.src.kind == kind_of(_)
+        and job.channels == 1 and job.batch_axes == 1
+        and job.op != RANK and takes_each(&job.window[0]) and job.window[0].output_size == 1
+        and are_same_threes(&job.window[1]) and job.window[1].input_size > 1
+        and job.tiles[2] == 1 and are_same_threes(&job.window[2])
+        and ROW_VECTOR < 2 * row and row <= ROW_VECTOR
+        # What is written behind a row is the beginning of the next one.
+        and job.dst.stride[1] == row and job.batch_stride[1][0] == job.window[1].input_size * row
+    )
+
+
+cdef void pool_vectors_tile(
+    const job_t* job, const tile_t* tile, acc_t* scratch
+) noexcept nogil:
+    cdef acc_t* divisors = scratch + job.at_result
+    cdef Py_ssize_t width = ROW_VECTOR // <Py_ssize_t>sizeof(acc_t), y, x
+    cdef small_windows w
+    w.op = job.op
+    w.rows = tile.item_end - tile.item
+    w.src_row = job.batch_stride[0][0]
+    w.dst_row = job.batch_stride[1][0]
+    w.src = tile.src_offset + address(&job.src, 0, 0, 0, 0)
+    w.dst = tile.item * w.dst_row + address(&job.dst, 0, 0, 0, 0)
+    w.outputs = job.window[2].output_size
+    w.plane_rows = job.window[1].input_size
+    w.line = job.src.stride[1]
+    w.dst_line = job.dst.stride[1]
+    w.divisors = divisors
+    for y in range(2 if job.op == SUM else 0):
+        for x in range(width):
+            if job.divisor_override:
+                divisors[x] = <acc_t>job.divisor_override
+            else:
+                divisors[x] = <acc_t>(rows_count(job, 0, y) * window_count(
+                    &job.count[2], min(x, w.outputs - 1), job.count_include_pad
+                ))
+        divisors += width
+    pool_vectors(job.src.kind, &w)
+
+
 cdef void pool_tile(const job_t* job, Py_ssize_t index, acc_t* scratch) noexcept nogil:
     cdef tile_t tile
     place_tile(job, index, &tile)
@@ -1237,6 +1289,9 @@ cdef void start_rows(const job_t* job, tile_t* tile, acc_t* scratch) noexcept no
 cdef void pool_rows(const job_t* job, tile_t* tile, acc_t* scratch) noexcept nogil:
     cdef Py_ssize_t y_end = tile.y_end, end, y, size
     cdef char* row
+    if rows_are_vectors(job, scratch):
+        pool_vectors_tile(job, tile, scratch)
+        return
     start_rows(job, tile, scratch)
     if job.small:
         pool_small_tile(job, tile, scratch)
@@ -1558,7 +1613,7 @@ cdef int pool_tiles(job_t* job, const acc_t* _, int num_threads) except -1:
         return repeat_gradients(job, _, num_threads)
     plan(job, _)
     job.rows_first = rows_merge_first(job, _)
-    if planes_may_join(job):
+    if planes_may_join(job) and not rows_are_vectors(job, _):
         return pool_joined(job, _, num_threads)
     if job.small and job.tiles[1] * job.tiles[2] * job.tiles[3] == 1:
         # What is the same for all planes is done once for as many as make a tile.
