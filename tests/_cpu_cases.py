@@ -185,15 +185,21 @@ def _directed():
     yield Case("threes unpadded", (2, 9, 37), 2, kernel_size=3, stride=1)
     yield Case("threes, some padded", (9, 37), 2, kernel_size=3, stride=1, padding=((1, 1), (0, 1)))
     yield Case("threes of one row", (3, 45), 1, kernel_size=3, stride=1, padding=((1, 0),))
-    for rows, columns in ((8, 8), (7, 7), (2, 5), (3, 6), (9, 4), (5, 3)):
+    planes = (8, 8), (7, 7), (2, 5), (3, 6), (9, 4), (5, 3), (17, 17), (3, 24), (5, 55), (2, 41)
+    for rows, columns in planes:
+        for stride in (1, 2):
+            yield Case(
+                f"planes in registers, {rows}x{columns}, stride {stride}", (3, 5, rows, columns), 2,
+                kernel_size=3, stride=stride, padding=1,
+            )  # fmt: skip
         yield Case(
-            f"rows of a vector, {columns}",
-            (3, 5, rows, columns),
-            2,
-            kernel_size=3,
-            stride=1,
-            padding=1,
+            f"planes in registers, {rows}x{columns}, unpadded", (3, 5, rows, columns), 2,
+            kernel_size=(min(3, rows), 3), stride=2, ceil_mode=True,
+        )  # fmt: skip
+        yield Case(
+            f"planes in registers, {rows}x{columns}, pairs", (3, 5, rows, columns), 2, kernel_size=2
         )
+    yield Case("planes in registers, many rows", (7, 3, 90, 30), 2, kernel_size=2)
     yield Case("triples of short rows", (40, 7, 7), 2, kernel_size=3, stride=2, ceil_mode=True)
     yield Case("pairs dilated", (3, 40), 1, kernel_size=2, stride=2, dilation=3, padding=2)
     for stride in (2, 3):

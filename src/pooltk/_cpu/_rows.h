@@ -738,6 +738,14 @@ enum { AS_IT_IS, MULTIPLIED, DIVIDED, DIVIDED_EACH };
 
 enum { MOST_COLUMNS = 5, MOST_ROWS = 9, MERGED_ROWS = 8 }; /* of a window, rows of all depths */
 
+/* Of a row of a plane that is pooled in registers, which takes shuffles that AVX2 has; 0: none is. */
+#if defined(__AVX2__)
+enum { MOST_VECTORS = 7, REGISTER = 32 };
+#else
+enum { MOST_VECTORS = 0, REGISTER = 16 };
+#endif
+enum { LINE = MOST_VECTORS * REGISTER / 4 + 1 }; /* elements, at most */
+
 /* Rows of outputs whose windows have the same rows inside, for _small.h. */
 typedef struct {
     int op, taps, columns, stride, finish; /* taps: rows of a window */
@@ -759,7 +767,8 @@ typedef struct {
     const void *divisors;                  /* or one for each output of a row */
     int shift;                             /* of integers: the divisor is this power of two */
     ptrdiff_t ahead, fresh;                /* what to prefetch, in bytes */
-    ptrdiff_t plane_rows, line, dst_line;  /* of whole planes: rows, and how far apart, in bytes */
+    int first_taps;                        /* of planes in registers: rows of the first window, */
+    ptrdiff_t lines, line;                 /* rows of outputs, and bytes from row to row */
 } small_windows;
 
 /* Every `stride`-th pixel of n; MOVED bytes, at least a pixel, where more follow that are written. */
@@ -1103,19 +1112,13 @@ static void merge_planes(kind_t kind, const small_windows *w, void *dst)
     }
 }
 
-/* Planes whose rows are vectors of so many bytes, if there are such, or more than half of one. */
 #if defined(__AVX2__)
-enum { ROW_VECTOR = 32 };
-static void pool_vectors(kind_t kind, const small_windows *w)
+static void pool_planes_in_registers(kind_t kind, const small_windows *w)
 {
-    if (kind == KIND_FLOAT32)
-        w->op == OP_SUM ? pool_vectors_float(OP_SUM, w) : pool_vectors_float(OP_MAX, w);
-    else
-        w->op == OP_SUM ? pool_vectors_double(OP_SUM, w) : pool_vectors_double(OP_MAX, w);
+    kind == KIND_FLOAT32 ? pool_planes_float(w) : pool_planes_double(w);
 }
 #else
-enum { ROW_VECTOR = 0 };
-#define pool_vectors(kind, w)
+#define pool_planes_in_registers(kind, w)
 #endif
 
 static void pool_small(kind_t kind, const small_windows *w)

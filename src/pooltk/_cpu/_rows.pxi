@@ -46,9 +46,13 @@ cdef extern from "_rows.h" nogil:
         const void* divisors
         int shift
         Py_ssize_t ahead, fresh
-        Py_ssize_t plane_rows, line, dst_line
-    const Py_ssize_t ROW_VECTOR  # bytes
-    void pool_vectors(kind_t kind, const small_windows* windows)
+        int first_taps
+        Py_ssize_t lines, line
+    cdef enum:
+        MOST_VECTORS
+        REGISTER  # bytes
+        LINE
+    void pool_planes_in_registers(kind_t kind, const small_windows* windows)
     void pool_small(kind_t kind, const small_windows* windows)
     void merge_planes(kind_t kind, const small_windows* windows, void* dst)
     void prefetch(const char* address, Py_ssize_t bytes)

@@ -67,6 +67,7 @@ cdef struct job_t:
     bint divide_first     # backward: gradients are divided before they are added up
     # plan
     bint small            # windows of few rows and columns, between direct rows
+    bint in_registers     # the rows of planes
     bint regular          # windows slide along the row over padded scratch
     bint spread           # the inverse of strided windows: results are interleaved
     bint wide_rows        # windows overlap so much along the height that they share merges
@@ -1213,56 +1214,88 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
         y += rows
 
 
-cdef inline bint are_same_threes(const axis_t* axis) noexcept nogil:
-    """Windows of 3 around each element."""
-    return (
-        axis.kind == SLIDING and axis.kernel_size == 3 and axis.padding == axis.stride == 1
-        and axis.dilation == 1 and axis.output_size == axis.input_size
+# Planes of few columns -------------------------------------------------------------------------
+
+cdef inline bint fits_registers(const axis_t* axis) noexcept nogil:
+    """Windows of 3, or of 2 side by side."""
+    if axis.kind != SLIDING or axis.dilation > 1:
+        return False
+    if axis.kernel_size == 2:
+        return axis.stride == 2 and axis.padding == 0 and 2 * axis.output_size <= axis.input_size
+    if axis.kernel_size != 3 or axis.padding > 1:
+        return False
+    return axis.stride == 2 or (
+        axis.stride == axis.padding == 1 and axis.output_size == axis.input_size
     )
 
 
-cdef inline bint rows_are_vectors(const job_t* job, const acc_t* _) noexcept nogil:
-    """Whether all taps of a plane's windows stay in registers."""
-    cdef Py_ssize_t row = job.window[2].input_size * job.src.item
-    return (
+cdef bint planes_fit_registers(const job_t* job, const acc_t* _) noexcept nogil:
+    """Whether all taps of a plane's windows may stay in registers."""
+    cdef const axis_t* height = &job.window[1]
+    cdef const axis_t* width = &job.window[2]
+    cdef Py_ssize_t vectors = ceil_div(width.input_size * job.src.item, REGISTER)
+    cdef int exponent
+    if not (
         (acc_t is float or acc_t is double) and job.small and job.src.kind == kind_of(_)
-        and job.channels == 1 and job.batch_axes == 1
-        and job.op != RANK and takes_each(&job.window[0]) and job.window[0].output_size == 1
-        and are_same_threes(&job.window[1]) and job.window[1].input_size > 1
-        and job.tiles[2] == 1 and are_same_threes(&job.window[2])
-        and ROW_VECTOR < 2 * row and row <= ROW_VECTOR
+        and job.op != RANK and job.channels == 1 and job.batch_axes == 1
+        and job.tiles[3] == 1 and (job.tiles[2] == 1 or width.kernel_size == 2)
+        and takes_each(&job.window[0]) and job.window[0].output_size == 1
+        and fits_registers(height) and fits_registers(width)
+        and height.kernel_size == width.kernel_size and height.stride == width.stride
+        and tap_count(height, 0) >= 2
+        and vectors <= MOST_VECTORS and 2 * width.input_size * job.src.item > REGISTER
+        # so many vectors of results
+        and width.output_size * job.src.item * width.stride <= REGISTER * (
+            vectors + vectors % width.stride
+        )
         # What is written behind a row is the beginning of the next one.
-        and job.dst.stride[1] == row and job.batch_stride[1][0] == job.window[1].input_size * row
-    )
+        and job.dst.stride[1] == width.output_size * job.dst.item
+        and (job.items == 1 or job.batch_stride[1][0] == height.output_size * job.dst.stride[1])
+    ):
+        return False
+    if job.op == SUM and width.kernel_size == 2:
+        return frexp(job.divisor_override if job.divisor_override else 4, &exponent) == 0.5
+    return True
 
 
-cdef void pool_vectors_tile(
-    const job_t* job, const tile_t* tile, acc_t* scratch
-) noexcept nogil:
-    cdef acc_t* divisors = scratch + job.at_result
-    cdef Py_ssize_t width = ROW_VECTOR // <Py_ssize_t>sizeof(acc_t), y, x
+cdef void pool_in_registers(const job_t* job, const tile_t* tile, const acc_t* _) noexcept nogil:
+    """Planes of a tile, or of one plane the rows of its windows side by side."""
+    cdef const axis_t* height = &job.window[1]
+    cdef const axis_t* width = &job.window[2]
+    cdef Py_ssize_t line = ceil_div(width.input_size * job.src.item, REGISTER) * REGISTER
+    cdef Py_ssize_t x, i
+    cdef Py_ssize_t rows[3]
+    cdef acc_t divisors[3 * LINE]
     cdef small_windows w
+    line //= sizeof(acc_t)
     w.op = job.op
+    w.columns = <int>width.kernel_size
+    w.stride = <int>width.stride
+    w.before = width.padding
+    w.columns_inside = width.input_size
+    w.outputs = width.output_size
+    w.lines = tile.y_end - tile.y
+    w.first_taps = <int>tap_count(height, 0)
+    w.taps = <int>tap_count(height, height.output_size - 1)
     w.rows = tile.item_end - tile.item
     w.src_row = job.batch_stride[0][0]
-    w.dst_row = job.batch_stride[1][0]
-    w.src = tile.src_offset + address(&job.src, 0, 0, 0, 0)
-    w.dst = tile.item * w.dst_row + address(&job.dst, 0, 0, 0, 0)
-    w.outputs = job.window[2].output_size
-    w.plane_rows = job.window[1].input_size
+    w.dst_row = w.lines * job.dst.stride[1]
     w.line = job.src.stride[1]
-    w.dst_line = job.dst.stride[1]
+    w.src = tile.src_offset + address(&job.src, 0, tile.y * height.stride, 0, 0)
+    w.dst = tile.item * job.batch_stride[1][0] + address(&job.dst, 0, tile.y, 0, 0)
+    w.by = 1 / <double>(job.divisor_override if job.divisor_override else 4)
     w.divisors = divisors
-    for y in range(2 if job.op == SUM else 0):
-        for x in range(width):
-            if job.divisor_override:
-                divisors[x] = <acc_t>job.divisor_override
-            else:
-                divisors[x] = <acc_t>(rows_count(job, 0, y) * window_count(
+    rows[0] = 0
+    rows[1] = min(1, w.lines - 1)
+    rows[2] = w.lines - 1
+    for i in range(3 if job.op == SUM and width.kernel_size == 3 else 0):
+        for x in range(line):
+            divisors[i * line + x] = <acc_t>job.divisor_override
+            if not job.divisor_override:
+                divisors[i * line + x] = <acc_t>(rows_count(job, 0, rows[i]) * max(1, window_count(
                     &job.count[2], min(x, w.outputs - 1), job.count_include_pad
-                ))
-        divisors += width
-    pool_vectors(job.src.kind, &w)
+                )))
+    pool_planes_in_registers(job.src.kind, &w)
 
 
 cdef void pool_tile(const job_t* job, Py_ssize_t index, acc_t* scratch) noexcept nogil:
@@ -1289,8 +1322,8 @@ cdef void start_rows(const job_t* job, tile_t* tile, acc_t* scratch) noexcept no
 cdef void pool_rows(const job_t* job, tile_t* tile, acc_t* scratch) noexcept nogil:
     cdef Py_ssize_t y_end = tile.y_end, end, y, size
     cdef char* row
-    if rows_are_vectors(job, scratch):
-        pool_vectors_tile(job, tile, scratch)
+    if job.in_registers:
+        pool_in_registers(job, tile, scratch)
         return
     start_rows(job, tile, scratch)
     if job.small:
@@ -1552,6 +1585,7 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     job.tiles[3] = ceil_div(width.output_size, job.tile_x)
     job.tiles[4] = ceil_div(channels, job.tile_c)
 
+    job.in_registers = planes_fit_registers(job, _)
     job.row_size = columns * job.tile_c
     total = job.chunk_y * max(columns, job.tile_x) * job.tile_c
     job.scratch_size = 0
@@ -1613,7 +1647,7 @@ cdef int pool_tiles(job_t* job, const acc_t* _, int num_threads) except -1:
         return repeat_gradients(job, _, num_threads)
     plan(job, _)
     job.rows_first = rows_merge_first(job, _)
-    if planes_may_join(job) and not rows_are_vectors(job, _):
+    if not job.in_registers and planes_may_join(job):
         return pool_joined(job, _, num_threads)
     if job.small and job.tiles[1] * job.tiles[2] * job.tiles[3] == 1:
         # What is the same for all planes is done once for as many as make a tile.
