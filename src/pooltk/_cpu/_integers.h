@@ -115,6 +115,19 @@ static ALWAYS_INLINE VECTOR OF_T(before_)(VECTOR b, VECTOR c)
 {
     return (VECTOR)BEFORE((__m256i)b, (__m256i)c, 2);
 }
+
+static ALWAYS_INLINE VECTOR OF_T(first_)(ptrdiff_t n)
+{
+    T elements[OF_T(WIDTH_)];
+    for (int i = 0; i < OF_T(WIDTH_); i++)
+        elements[i] = i < n ? -1 : 0;
+    return OF_T(load_)(elements);
+}
+
+static ALWAYS_INLINE VECTOR OF_T(where_not_first_)(VECTOR first, VECTOR a)
+{
+    return a & ~first;
+}
 #endif
 #elif defined(SUMS)
 #if defined(INTEGER_VECTORS)

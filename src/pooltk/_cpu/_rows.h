@@ -738,11 +738,23 @@ enum { AS_IT_IS, MULTIPLIED, DIVIDED, DIVIDED_EACH };
 
 enum { MOST_COLUMNS = 5, MOST_ROWS = 9, MERGED_ROWS = 8 }; /* of a window, rows of all depths */
 
+/* GCC before 12 cannot shuffle vectors so; without them an integer is its own vector. */
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define INTEGER_VECTORS
+#endif
+#endif
+
 /* Of a row of a plane that is pooled in registers, which takes shuffles that AVX2 has; 0: none is. */
 #if defined(__AVX2__)
 enum { MOST_VECTORS = 7, REGISTER = 32 };
 #else
 enum { MOST_VECTORS = 0, REGISTER = 16 };
+#endif
+#if defined(__AVX2__) && defined(INTEGER_VECTORS)
+enum { HALVES_IN_REGISTERS = 1 };
+#else
+enum { HALVES_IN_REGISTERS = 0 };
 #endif
 enum { LINE = MOST_VECTORS * REGISTER / 4 + 1 }; /* elements, at most */
 
@@ -805,11 +817,13 @@ static void move_pixels(const char *src, ptrdiff_t stride, ptrdiff_t size, char 
 #define first_float(n) \
     _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32((int)(n)), \
                                            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)))
+#define where_not_first_float(first, a) _mm256_andnot_ps(first, a)
 #define load_where_float(mask, p) _mm256_maskload_ps(p, _mm256_castps_si256(mask))
 #define store_where_float(mask, p, a) _mm256_maskstore_ps(p, _mm256_castps_si256(mask), a)
 #define either_float _mm256_or_ps
 #define first_double(n) \
     _mm256_castsi256_pd(_mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3)))
+#define where_not_first_double(first, a) _mm256_andnot_pd(first, a)
 #define load_where_double(mask, p) _mm256_maskload_pd(p, _mm256_castpd_si256(mask))
 #define store_where_double(mask, p, a) _mm256_maskstore_pd(p, _mm256_castpd_si256(mask), a)
 #define either_double _mm256_or_pd
@@ -849,13 +863,6 @@ static void move_pixels(const char *src, ptrdiff_t stride, ptrdiff_t size, char 
 #define FLOATING
 #define SUMS
 #include "_small.h"
-
-/* GCC before 12 cannot shuffle vectors so; without them an integer is its own vector. */
-#if defined(__has_builtin)
-#if __has_builtin(__builtin_shufflevector)
-#define INTEGER_VECTORS
-#endif
-#endif
 
 #if defined(__AVX2__)
 #define VECTOR_BYTES 32
@@ -1115,7 +1122,15 @@ static void merge_planes(kind_t kind, const small_windows *w, void *dst)
 #if defined(__AVX2__)
 static void pool_planes_in_registers(kind_t kind, const small_windows *w)
 {
-    kind == KIND_FLOAT32 ? pool_planes_float(w) : pool_planes_double(w);
+    switch (kind) {
+    case KIND_FLOAT32: pool_planes_float(w); break;
+    case KIND_FLOAT64: pool_planes_double(w); break;
+#if defined(INTEGER_VECTORS)
+    case KIND_FLOAT16: pool_planes_float16(w); break;
+    case KIND_BFLOAT16: pool_planes_bfloat16(w); break;
+#endif
+    default: break;
+    }
 }
 #else
 #define pool_planes_in_registers(kind, w)

@@ -50,6 +50,7 @@ cdef extern from "_rows.h" nogil:
         Py_ssize_t lines, line
     cdef enum:
         MOST_VECTORS
+        HALVES_IN_REGISTERS
         REGISTER  # bytes
         LINE
     void pool_planes_in_registers(kind_t kind, const small_windows* windows)

@@ -384,21 +384,41 @@ static ALWAYS_INLINE void OF_T(pool_threes_)(int op, int taps, int finish, const
 }
 #endif
 
-#if defined(NEIGHBOURS) && defined(FLOATING)
+#if defined(NEIGHBOURS)
+/* The first n elements of a vector, fewer than it has or all; what lies behind them is not touched. */
+#if defined(FLOATING)
+static ALWAYS_INLINE VECTOR OF_T(read_first_)(
+    const S *p, ptrdiff_t n, const char *end, VECTOR inside, VECTOR outside)
+{
+    (void)n, (void)end;
+    return OF_V(either_)(outside, OF_V(load_where_)(inside, p));
+}
+
+static ALWAYS_INLINE void OF_T(write_first_)(S *dst, ptrdiff_t n, VECTOR value)
+{
+    OF_V(store_where_)(OF_V(first_)(n), dst, value);
+}
+#else /* AVX2 has no such instructions for short elements */
+static ALWAYS_INLINE VECTOR OF_T(read_first_)(
+    const S *p, ptrdiff_t n, const char *end, VECTOR inside, VECTOR outside)
+{
+    S elements[WIDTH];
+    if ((const char *)(p + WIDTH) > end)
+        p = memcpy(elements, p, n * sizeof(S));
+    return (OF_T(read_)(p) & inside) | outside;
+}
+
+static ALWAYS_INLINE void OF_T(write_first_)(S *dst, ptrdiff_t n, VECTOR value)
+{
+    S elements[WIDTH];
+    OF_T(write_)(elements, value);
+    memcpy(dst, elements, (n < WIDTH ? n : WIDTH) * sizeof(S));
+}
+#endif
+
 /* Planes of few columns, and windows of 3 x 3, or of 2 x 2 side by side: each row is read once, into
  * registers, and nothing but results is stored. A row is so many vectors, of which the last may not
  * be full. */
-static ALWAYS_INLINE void OF_T(read_line_)(
-    const char *line, int vectors, VECTOR inside, VECTOR outside, VECTOR *row)
-{
-    const T *last = (const T *)line + (vectors - 1) * WIDTH;
-    for (int v = 0; v < vectors; v += 2)
-        prefetch_line(line + v * REGISTER + AHEAD);
-    for (int v = 0; v < vectors - 1; v++)
-        row[v] = LOAD((const T *)line + v * WIDTH);
-    row[vectors - 1] = OF_V(either_)(outside, OF_V(load_where_)(inside, last));
-}
-
 /* Vector v of the results of a merged row. */
 static ALWAYS_INLINE VECTOR OF_T(columns_of_line_)(
     int op, int kernel_size, int stride, int padded, int vectors, const VECTOR *row, int v,
@@ -429,15 +449,21 @@ static ALWAYS_INLINE void OF_T(pool_lines_)(
     int finish = op == OP_SUM ? kernel_size == 2 ? MULTIPLIED : DIVIDED_EACH : AS_IT_IS;
     int size = vectors * WIDTH;
     VECTOR identity = OF_T(identity_)(op), a[MOST_VECTORS], b[MOST_VECTORS], c[MOST_VECTORS];
-    VECTOR inside = OF_V(first_)(w->columns_inside - size + WIDTH);
-    VECTOR outside = OF_V(choose_)(inside, OF_V(all_)(0), identity), row[MOST_VECTORS];
+    ptrdiff_t last = w->columns_inside - size + WIDTH;
+    VECTOR inside = OF_V(first_)(last), outside = OF_V(where_not_first_)(inside, identity);
+    VECTOR row[MOST_VECTORS];
     const char *end = w->dst + w->rows * w->dst_row;
-    T *dst = (T *)w->dst;
+    S *dst = (S *)w->dst;
     BY by = DIVISOR_OF(w);
-#define READ_LINE(row)                                         \
-    do {                                                       \
-        OF_T(read_line_)(line, vectors, inside, outside, row); \
-        line += w->line;                                       \
+#define READ_LINE(row)                                                                        \
+    do {                                                                                      \
+        for (int v = 0; v < vectors; v += 2)                                                  \
+            prefetch_line(line + v * REGISTER + AHEAD);                                       \
+        for (int v = 0; v < vectors - 1; v++)                                                 \
+            row[v] = OF_T(read_)((const S *)line + v * WIDTH);                                \
+        row[vectors - 1] = OF_T(read_first_)(                                                 \
+            (const S *)line + (vectors - 1) * WIDTH, last, w->src_end, inside, outside);      \
+        line += w->line;                                                                      \
     } while (0)
 #define EACH for (int v = 0; v < vectors; v++)
     for (ptrdiff_t p = 0; p < w->rows; p++) {
@@ -478,9 +504,9 @@ static ALWAYS_INLINE void OF_T(pool_lines_)(
                     OF_T(columns_of_line_)(op, kernel_size, stride, padded, vectors, row, v, identity),
                     divisors + v * WIDTH, by);
                 if ((const char *)(dst + (v + 1) * WIDTH) <= end)
-                    OF_V(store_)(dst + v * WIDTH, result);
+                    OF_T(write_)(dst + v * WIDTH, result);
                 else
-                    OF_V(store_where_)(OF_V(first_)(left), dst + v * WIDTH, result);
+                    OF_T(write_first_)(dst + v * WIDTH, left, result);
             }
             divisors += y == 0 || y == w->lines - 2 ? size : 0;
         }
@@ -506,10 +532,13 @@ static ALWAYS_INLINE void OF_T(pool_lines_)(
 static void OF_T(pool_planes_)(const small_windows *w)
 {
     int vectors = (int)((w->columns_inside + WIDTH - 1) / WIDTH);
-    if (w->op == OP_SUM)
+#if defined(FLOATING)
+    if (w->op == OP_SUM) {
         ALL_LINES(OP_SUM)
-    else
-        ALL_LINES(OP_MAX)
+        return;
+    }
+#endif
+    ALL_LINES(OP_MAX)
 }
 #undef LINES_OF
 #undef LINES_OF_ALL

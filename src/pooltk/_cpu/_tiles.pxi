@@ -1236,8 +1236,11 @@ cdef bint planes_fit_registers(const job_t* job, const acc_t* _) noexcept nogil:
     cdef Py_ssize_t vectors = ceil_div(width.input_size * job.src.item, REGISTER)
     cdef int exponent
     if not (
-        (acc_t is float or acc_t is double) and job.small and job.src.kind == kind_of(_)
-        and job.op != RANK and job.channels == 1 and job.batch_axes == 1
+        (
+            (acc_t is float or acc_t is double) and job.src.kind == kind_of(_)
+            or HALVES_IN_REGISTERS and acc_t is int16_t and are_halves(job, _)
+        )
+        and job.small and job.op != RANK and job.channels == 1 and job.batch_axes == 1
         and job.tiles[3] == 1 and (job.tiles[2] == 1 or width.kernel_size == 2)
         and takes_each(&job.window[0]) and job.window[0].output_size == 1
         and fits_registers(height) and fits_registers(width)
@@ -1282,6 +1285,11 @@ cdef void pool_in_registers(const job_t* job, const tile_t* tile, const acc_t* _
     w.dst_row = w.lines * job.dst.stride[1]
     w.line = job.src.stride[1]
     w.src = tile.src_offset + address(&job.src, 0, tile.y * height.stride, 0, 0)
+    w.src_end = job.src.item + job.src.data + batch_offset(
+        job, job.batch_stride[0], tile.item_end - 1
+    ) + (height.input_size - 1) * w.line + (width.input_size - 1) * job.src.stride[2]
+    if w.src_row < 0:  # of the last one in memory
+        w.src_end -= (w.rows - 1) * w.src_row
     w.dst = tile.item * job.batch_stride[1][0] + address(&job.dst, 0, tile.y, 0, 0)
     w.by = 1 / <double>(job.divisor_override if job.divisor_override else 4)
     w.divisors = divisors
