@@ -58,6 +58,39 @@ cdef inline bint rows_run_on(const array_t* array, Py_ssize_t channels) noexcept
     )
 
 
+cdef inline bint are_squares(const job_t* job, const acc_t* _) noexcept nogil:
+    """Windows of 2 x 2, by far the commonest: their gradients need no scratch."""
+    return (
+        MOST_VECTORS > 0 and job.direct_dst and job.channels == 1 and job.blocks[1] == 1
+        and rows_are_direct(&job.src, kind_of(_), 1)
+        and job.dst.stride[1] == job.dst.size[2] * job.dst.item
+        and job.window[0].stride == 1 and job.window[1].stride == 2
+        and job.window[2].kernel_size == 2 and -1e6 < job.divisor_override < 1e6
+    )
+
+
+cdef void repeat_to_squares(
+    const job_t* job, Py_ssize_t y, Py_ssize_t y_end, const char* src, char* dst, const acc_t* _
+) noexcept nogil:
+    """Rows of gradients of one depth."""
+    cdef Py_ssize_t src_row = job.src.stride[1], dst_row = job.dst.stride[1]
+    cdef const char* end = dst + (2 * (y_end - y) - 1) * dst_row
+    cdef int exponent
+    cdef bint inverse = frexp(<double>job.divisor_override, &exponent) == 0.5
+    cdef double by = <double>job.divisor_override
+    end += job.dst.size[2] * job.dst.item
+    if inverse:  # a power of two, whose reciprocal is exact
+        by = 1 / by
+    if acc_t is float:
+        repeat_squares_float(
+            src, src_row, y_end - y, job.src.size[2], <float>by, inverse, dst, dst_row, end
+        )
+    elif acc_t is double:
+        repeat_squares_double(
+            src, src_row, y_end - y, job.src.size[2], by, inverse, dst, dst_row, end
+        )
+
+
 cdef void repeat_rows(const job_t* job, Py_ssize_t index, acc_t* scratch) noexcept nogil:
     """A block of gradients, at all depths; behind the last, zeros."""
     cdef Py_ssize_t x_begin = index % job.blocks[1] * job.block_columns
@@ -77,6 +110,12 @@ cdef void repeat_rows(const job_t* job, Py_ssize_t index, acc_t* scratch) noexce
     cdef const char* src
     for z in range(depth.input_size):
         row = y
+        if are_squares(job, scratch) and y < y_end:
+            repeat_to_squares(
+                job, y, y_end, src_offset + address(&job.src, z, y, 0, 0),
+                dst_offset + address(&job.dst, z, 2 * y, 0, 0), scratch,
+            )
+            row = y_end
         while row < y_end:
             rows = min(job.chunk_y, y_end - row)
             x = x_begin

@@ -17,6 +17,14 @@ cdef extern from "_rows.h" nogil:
     void spread_pairs_double(const double* src, double* dst, Py_ssize_t n)
     void spread_float(const float* src, float* dst, Py_ssize_t n, Py_ssize_t times)
     void spread_double(const double* src, double* dst, Py_ssize_t n, Py_ssize_t times)
+    void repeat_squares_float(
+        const char* src, Py_ssize_t src_row, Py_ssize_t rows, Py_ssize_t n, float by, bint inverse,
+        char* dst, Py_ssize_t dst_row, const char* end
+    )
+    void repeat_squares_double(
+        const char* src, Py_ssize_t src_row, Py_ssize_t rows, Py_ssize_t n, double by, bint inverse,
+        char* dst, Py_ssize_t dst_row, const char* end
+    )
     cdef enum:
         AS_IT_IS
         MULTIPLIED
