@@ -15,6 +15,7 @@ How it works
                                                     <- pool_row, reduce_window
     _repeat.pxi    the backward of averages whose windows lie side by side: repeat_rows
     _planes.pxi    small planes, many at a time: pool_joined <- pool_planes
+    _lines.pxi     planes of few columns, in registers: pool_in_registers -> _lines.h
     _winners.pxi   max_pool_indices: find_winners <- find_in_rows, find_by_ranks, find_by_doubling
     _gradients.pxi  max_pool_backward: gather_block or scatter_block, by find_winners
     _small.h       the commonest windows, rows to results: pool_small <- pool_small_tile
@@ -63,6 +64,7 @@ include "_rows.pxi"
 include "_tiles.pxi"
 include "_repeat.pxi"
 include "_planes.pxi"
+include "_lines.pxi"
 include "_winners.pxi"
 include "_gradients.pxi"
 

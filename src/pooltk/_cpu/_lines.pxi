@@ -1,0 +1,90 @@
+# Planes of few columns: their rows fit the registers, and nothing but results is stored (_lines.h).
+
+cdef inline bint fits_registers(const axis_t* axis) noexcept nogil:
+    """Windows of 3, or of 2 side by side."""
+    if axis.kind != SLIDING or axis.dilation > 1:
+        return False
+    if axis.kernel_size == 2:
+        return axis.stride == 2 and axis.padding == 0 and 2 * axis.output_size <= axis.input_size
+    if axis.kernel_size != 3 or axis.padding > 1:
+        return False
+    return axis.stride == 2 or (
+        axis.stride == axis.padding == 1 and axis.output_size == axis.input_size
+    )
+
+
+cdef bint planes_fit_registers(const job_t* job, const acc_t* _) noexcept nogil:
+    """Whether all taps of a plane's windows may stay in registers."""
+    cdef const axis_t* height = &job.window[1]
+    cdef const axis_t* width = &job.window[2]
+    cdef Py_ssize_t vectors = ceil_div(width.input_size * job.src.item, REGISTER)
+    cdef int exponent
+    if not (
+        (
+            (acc_t is float or acc_t is double) and job.src.kind == kind_of(_)
+            or HALVES_IN_REGISTERS and acc_t is int16_t and are_halves(job, _)
+        )
+        and job.small and job.op != RANK and job.channels == 1 and job.batch_axes == 1
+        and job.tiles[3] == 1 and (job.tiles[2] == 1 or width.kernel_size == 2)
+        and takes_each(&job.window[0]) and job.window[0].output_size == 1
+        and fits_registers(height) and fits_registers(width)
+        and height.kernel_size == width.kernel_size and height.stride == width.stride
+        and tap_count(height, 0) >= 2
+        and vectors <= MOST_VECTORS and 2 * width.input_size * job.src.item > REGISTER
+        # so many vectors of results
+        and width.output_size * job.src.item * width.stride <= REGISTER * (
+            vectors + vectors % width.stride
+        )
+        # What is written behind a row is the beginning of the next one.
+        and job.dst.stride[1] == width.output_size * job.dst.item
+        and (job.items == 1 or job.batch_stride[1][0] == height.output_size * job.dst.stride[1])
+    ):
+        return False
+    if job.op == SUM and width.kernel_size == 2:
+        return frexp(job.divisor_override if job.divisor_override else 4, &exponent) == 0.5
+    return True
+
+
+cdef void pool_in_registers(const job_t* job, const tile_t* tile, const acc_t* _) noexcept nogil:
+    """Planes of a tile, or of one plane the rows of its windows side by side."""
+    cdef const axis_t* height = &job.window[1]
+    cdef const axis_t* width = &job.window[2]
+    cdef Py_ssize_t line = ceil_div(width.input_size * job.src.item, REGISTER) * REGISTER
+    cdef Py_ssize_t x, i
+    cdef Py_ssize_t rows[3]
+    cdef acc_t divisors[3 * LINE]
+    cdef small_windows w
+    line //= sizeof(acc_t)
+    w.op = job.op
+    w.columns = <int>width.kernel_size
+    w.stride = <int>width.stride
+    w.before = width.padding
+    w.columns_inside = width.input_size
+    w.outputs = width.output_size
+    w.lines = tile.y_end - tile.y
+    w.first_taps = <int>tap_count(height, 0)
+    w.taps = <int>tap_count(height, height.output_size - 1)
+    w.rows = tile.item_end - tile.item
+    w.src_row = job.batch_stride[0][0]
+    w.dst_row = w.lines * job.dst.stride[1]
+    w.line = job.src.stride[1]
+    w.src = tile.src_offset + address(&job.src, 0, tile.y * height.stride, 0, 0)
+    w.src_end = job.src.item + job.src.data + batch_offset(
+        job, job.batch_stride[0], tile.item_end - 1
+    ) + (height.input_size - 1) * w.line + (width.input_size - 1) * job.src.stride[2]
+    if w.src_row < 0:  # of the last one in memory
+        w.src_end -= (w.rows - 1) * w.src_row
+    w.dst = tile.item * job.batch_stride[1][0] + address(&job.dst, 0, tile.y, 0, 0)
+    w.by = 1 / <double>(job.divisor_override if job.divisor_override else 4)
+    w.divisors = divisors
+    rows[0] = 0
+    rows[1] = min(1, w.lines - 1)
+    rows[2] = w.lines - 1
+    for i in range(3 if job.op == SUM and width.kernel_size == 3 else 0):
+        for x in range(line):
+            divisors[i * line + x] = <acc_t>job.divisor_override
+            if not job.divisor_override:
+                divisors[i * line + x] = <acc_t>(rows_count(job, 0, rows[i]) * max(1, window_count(
+                    &job.count[2], min(x, w.outputs - 1), job.count_include_pad
+                )))
+    pool_planes_in_registers(job.src.kind, &w)
