@@ -106,6 +106,7 @@ static ALWAYS_INLINE void OF_T(write_)(T *dst, VECTOR value)
 
 #if defined(INTEGER_VECTORS) && defined(__AVX2__)
 #define NEIGHBOURS
+#define IN_REGISTERS
 static ALWAYS_INLINE VECTOR OF_T(behind_)(VECTOR a, VECTOR b)
 {
     return (VECTOR)BEHIND((__m256i)a, (__m256i)b, 2);

@@ -1,4 +1,4 @@
-/* Planes of few columns, for each KIND whose vectors have NEIGHBOURS: included by _small.h.
+/* Planes of few columns, for each KIND whose planes are pooled IN_REGISTERS: included by _small.h.
  *
  * Windows are of 3 x 3, or of 2 x 2 side by side. Each row of a plane is read once, into registers,
  * and nothing but results is stored. A row is so many vectors, of which the last may not be full.
@@ -139,21 +139,20 @@ static ALWAYS_INLINE void OF_T(pool_lines_)(
     LINES_OF(op, kernel_size, stride, padded, 3) LINES_OF(op, kernel_size, stride, padded, 4)      \
     LINES_OF(op, kernel_size, stride, padded, 5) LINES_OF(op, kernel_size, stride, padded, 6)      \
     LINES_OF(op, kernel_size, stride, padded, 7)
-#define ALL_LINES(op)                                                                       \
+#define ALL_LINES(op, MORE)                                                                  \
     switch (1000 * w->columns + 100 * w->stride + 10 * (int)w->before + vectors) {          \
-        LINES_OF_ALL(op, 3, 1, 1) LINES_OF_ALL(op, 3, 2, 0)                                 \
-        LINES_OF_ALL(op, 3, 2, 1) LINES_OF_ALL(op, 2, 2, 0)                                 \
+        LINES_OF_ALL(op, 3, 1, 1) LINES_OF_ALL(op, 2, 2, 0) MORE                            \
     }
 static void OF_T(pool_planes_)(const small_windows *w)
 {
     int vectors = (int)((w->columns_inside + WIDTH - 1) / WIDTH);
 #if defined(FLOATING)
     if (w->op == OP_SUM) {
-        ALL_LINES(OP_SUM)
+        ALL_LINES(OP_SUM, )
         return;
     }
 #endif
-    ALL_LINES(OP_MAX)
+    ALL_LINES(OP_MAX, LINES_OF_ALL(OP_MAX, 3, 2, 0) LINES_OF_ALL(OP_MAX, 3, 2, 1))
 }
 #undef LINES_OF
 #undef LINES_OF_ALL

@@ -21,10 +21,10 @@ cdef bint planes_fit_registers(const job_t* job, const acc_t* _) noexcept nogil:
     cdef int exponent
     if not (
         (
-            (acc_t is float or acc_t is double) and job.src.kind == kind_of(_)
+            acc_t is float and job.src.kind == kind_of(_)
             or HALVES_IN_REGISTERS and acc_t is int16_t and are_halves(job, _)
         )
-        and job.small and job.op != RANK and job.channels == 1 and job.batch_axes == 1
+        and job.small and job.channels == 1 and job.batch_axes == 1
         and job.tiles[3] == 1 and (job.tiles[2] == 1 or width.kernel_size == 2)
         and takes_each(&job.window[0]) and job.window[0].output_size == 1
         and fits_registers(height) and fits_registers(width)
@@ -40,9 +40,11 @@ cdef bint planes_fit_registers(const job_t* job, const acc_t* _) noexcept nogil:
         and (job.items == 1 or job.batch_stride[1][0] == height.output_size * job.dst.stride[1])
     ):
         return False
-    if job.op == SUM and width.kernel_size == 2:
+    if job.op == MAX:
+        return True
+    if width.kernel_size == 2:
         return frexp(job.divisor_override if job.divisor_override else 4, &exponent) == 0.5
-    return True
+    return width.stride == 1
 
 
 cdef void pool_in_registers(const job_t* job, const tile_t* tile, const acc_t* _) noexcept nogil:

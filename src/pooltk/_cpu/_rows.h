@@ -823,10 +823,8 @@ static void move_pixels(const char *src, ptrdiff_t stride, ptrdiff_t size, char 
 #define either_float _mm256_or_ps
 #define first_double(n) \
     _mm256_castsi256_pd(_mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3)))
-#define where_not_first_double(first, a) _mm256_andnot_pd(first, a)
 #define load_where_double(mask, p) _mm256_maskload_pd(p, _mm256_castpd_si256(mask))
 #define store_where_double(mask, p, a) _mm256_maskstore_pd(p, _mm256_castpd_si256(mask), a)
-#define either_double _mm256_or_pd
 #endif
 
 #define KIND float
@@ -835,6 +833,7 @@ static void move_pixels(const char *src, ptrdiff_t stride, ptrdiff_t size, char 
 #define READ_AS_IT_IS
 #if defined(__AVX2__)
 #define NEIGHBOURS
+#define IN_REGISTERS
 #endif
 #include "_small.h"
 
@@ -1176,7 +1175,6 @@ static void pool_planes_in_registers(kind_t kind, const small_windows *w)
 {
     switch (kind) {
     case KIND_FLOAT32: pool_planes_float(w); break;
-    case KIND_FLOAT64: pool_planes_double(w); break;
 #if defined(INTEGER_VECTORS)
     case KIND_FLOAT16: pool_planes_float16(w); break;
     case KIND_BFLOAT16: pool_planes_bfloat16(w); break;

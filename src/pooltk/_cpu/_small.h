@@ -384,7 +384,7 @@ static ALWAYS_INLINE void OF_T(pool_threes_)(int op, int taps, int finish, const
 }
 #endif
 
-#if defined(NEIGHBOURS)
+#if defined(IN_REGISTERS)
 #include "_lines.h"
 #endif
 
@@ -558,3 +558,4 @@ static void OF_T(pool_small_)(const small_windows *w)
 #undef LEAST
 #undef READ_AS_IT_IS
 #undef NEIGHBOURS
+#undef IN_REGISTERS
