@@ -47,12 +47,12 @@ def bare_launch(call):
     _modules.Kernel.__call__ = spy
     shape = call().shape
     _modules.Kernel.__call__ = original
-    ((kernel, arrays),) = launches
-    start, grid, arguments = kernel._start, kernel._grid, (*arrays, kernel._geometry)
+    ready = [(k._start, k._grid, (*arrays, k._geometry)) for k, arrays in launches]
 
-    def bare():
-        cupy.empty(shape, "float32")
-        start(grid, _modules._BLOCK, arguments)
+    def bare():  # each launch has an array of its own to write
+        for start, grid, arguments in ready:
+            cupy.empty(shape, "float32")
+            start(grid, _modules._BLOCK, arguments)
 
     return bare
 

@@ -4,6 +4,8 @@ The law is `_reference`: maxima, indices, integers and gradients of maxima are e
 averages lie within the bounds of rounding. Runs wherever CuPy has a device; see CONTRIBUTING.
 """
 
+from math import prod
+
 import numpy as np
 import pytest
 from _cpu_cases import (
@@ -27,6 +29,7 @@ from _cpu_cases import (
 )
 
 import pooltk
+from pooltk._cuda import _launch
 
 pytestmark = pytest.mark.gpu
 
@@ -81,7 +84,15 @@ TEAMS = [
     ),
     Case("wide without taps", (3, 3), 1, kernel_size=33, stride=20, dilation=40, padding=1200),
 ]
-CASES = [*ROWS, *CHANNELS, *WINDOWS, *TEAMS]
+# Of maxima these are known when a kernel is compiled, of averages not.
+COMPARED = [
+    Case("fives by 1 in rows", (2, 7, 16), 2, kernel_size=5, stride=1, padding=2),
+    Case("fives by 2", (2, 9, 13), 2, kernel_size=(5, 4), stride=2, padding=(2, 1)),
+    Case("fives of pixels", (6, 7, 8), 2, kernel_size=5, stride=1, padding=2, channels_last=True),
+    Case("thirteen in a row", (2, 3, 32), 1, kernel_size=13, stride=1, padding=6),
+    Case("thirteen pixels", (3, 20, 8), 1, kernel_size=13, stride=2, channels_last=True),
+]
+CASES = [*ROWS, *CHANNELS, *WINDOWS, *TEAMS, *COMPARED]
 
 
 def as_is(array):
@@ -163,6 +174,58 @@ def test_gradients_of_a_maximum_of_integers(cupy, dtype):
     check_max(cupy, ROWS[1], dtype)
 
 
+@pytest.fixture
+def passes(cupy, monkeypatch):
+    """Axes are pooled one after the other however little there is to do; count such calls."""
+    from pooltk._cuda import _pool
+
+    counted = []
+    in_passes = _pool._in_passes
+
+    def count(*arguments):
+        counted.append(arguments)
+        return in_passes(*arguments)
+
+    monkeypatch.setattr(_launch, "_LARGE", 0)
+    monkeypatch.setattr(_pool, "_in_passes", count)
+    _launch.passes.cache_clear()
+    yield counted
+    _launch.passes.cache_clear()
+
+
+IN_PASSES = [
+    case
+    for case in [*WINDOWS, *TEAMS]
+    if sum(axis.kernel_size > 1 for axis in case.axes) > 1
+    and prod(axis.kernel_size for axis in case.axes) >= 32
+    and any(axis.output_size > 1 for axis in case.axes)
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "float64"])
+@pytest.mark.parametrize("case", IN_PASSES, ids=lambda case: case.path)
+def test_one_axis_after_the_other(cupy, passes, case, dtype):
+    check_max(cupy, case, dtype)
+    assert len(passes) == 1  # indices name the first winner in row-major order: all at once
+    check_average(cupy, case, dtype, include_pad=dtype == "float16")
+    assert len(passes) == 3
+
+
+def test_one_axis_after_the_other_into_any_memory(cupy, passes):
+    case = IN_PASSES[1]
+    x = cupy.asarray(array_of(case.shape, "float32", 0))
+    small = cupy.asarray(array_of(case.result_shape, "float32", 1))
+    for operation, array in ("max_pool", x), ("avg_pool", x), ("avg_pool_backward", small):
+        expected = case.pool(operation, array)
+        for form in strided, reversed_axes, shuffled_axes, padded_rows:
+            out = copied(cupy, cupy.full_like(expected, 77), form)
+            assert case.pool(operation, copied(cupy, array, form), out=out) is out
+            assert_same_bits(out.get(), expected.get())
+    divided = case.pool("avg_pool", x, divisor_override=-3)
+    assert_average(case, "avg_pool", divided.get(), x.get(), divisor=-3)
+    assert len(passes) == 3 * 5 + 1
+
+
 def test_random_windows(cupy):
     rng = np.random.default_rng(5)
     for seed in range(8):
@@ -234,7 +297,7 @@ def test_indices_of_any_integer_dtype(cupy, dtype):
     grad_output, x = array_of(PAIRS.result_shape, "float32", 0), array_of(PAIRS.shape, "int8", 1)
     _, indices = reference_max(PAIRS, x)
     limits = np.iinfo(dtype)
-    indices = np.where(indices % 3, indices, limits.max).astype(dtype)
+    indices = np.where(indices % 3, indices.astype(dtype), dtype_named(dtype).type(limits.max))
     indices[0, 0, 0] = limits.min or limits.max
     result = PAIRS.pool(
         "max_pool_backward",
@@ -242,7 +305,7 @@ def test_indices_of_any_integer_dtype(cupy, dtype):
         cupy.asarray(x),
         indices=cupy.asarray(indices),
     )
-    known = np.where(indices < 4 * 32, indices, -1).astype("int64")
+    known = np.where(indices < 4 * 32, indices.astype("int64"), -1)
     known = np.where(known < 0, -1, known)
     assert_equal(result.get(), reference_max_backward(PAIRS, grad_output, x, known))
 

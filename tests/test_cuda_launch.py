@@ -20,6 +20,7 @@ SECTOR = 32  # bytes, of which DRAM is read in whole ones
 # Blocks at work at once, of which a GPU has hundreds: what one has read the others find in a
 # cache.
 RESIDENT = 4
+ONE, LAST, MANY = range(3)  # as in geometry.cuh
 
 
 def layout(shape, dtype="float32", strides=None, aligned=True):
@@ -35,7 +36,7 @@ def plan(kernel, case, dtype="float32", numbers=None, macros=(), **options):
     layouts = {
         "max_pool": (large, small, numbers),
         "avg_pool": (large, small),
-        "max_pool_backward": (large if "SEARCH" in macros else None, large, numbers, small),
+        "max_pool_backward": (large, numbers or small, small),
         "avg_pool_backward": (small, large),
     }[kernel]
     launch = _launch.plan(kernel, case.axes, case.channels_last, layouts, macros, **options)
@@ -51,9 +52,10 @@ class Told:
 
     def __init__(self, launch):
         self.macros = macros_of(launch)
-        self.vector_w, self.vector_c, self.chunk = (
-            int(self.macros[m]) for m in ("VW", "VC", "CHUNK")
+        self.vector_h, self.vector_w, self.vector_c, self.chunk = (
+            int(self.macros[m]) for m in ("VH", "VW", "VC", "CHUNK")
         )
+        self.places = [int(kind) for kind in self.macros["PLACES"].split(",")]
         wide = self.macros["INDEX"] == "long long"
         members = iter(launch.geometry[8:].view("i8" if wide else "i4").tolist())
         self.divisor = int(launch.geometry[:8].view("i8")[0])
@@ -65,7 +67,7 @@ class Told:
         self.items, self.packed = take(2)
         self.dividers = [take(3) for _ in range(5)]  # batch, d, h, w, c
         self.numbers = take(2)
-        self.axes = [take(7) for _ in range(3)]
+        self.axes = [(*take(7), take(6))[:7] for _ in range(3)]  # and dividers
         self.strides = [take(6) for _ in range(4)]
         assert len(list(members)) <= 1, "padding alone is left"
 
@@ -73,13 +75,18 @@ class Told:
         """Yield where the first element of each group is: (batch, batch, d, h, w, c)."""
         for n in range(self.items):
             place = []
-            for divisor, multiplier, shift in reversed(self.dividers):
+            for kind, told in zip(self.places[:0:-1], reversed(self.dividers), strict=True):
+                divisor, multiplier, shift = told
                 high = n * (multiplier % 2**self.bits) >> self.bits
-                whole = (high + n) >> shift
-                place.append(n - whole * divisor)
-                n = whole
-            c, w, *others = place
-            yield (n, *reversed(others), w * self.vector_w, c * self.vector_c)
+                whole = 0 if kind == LAST else (high + n) >> shift
+                place.append(0 if kind == ONE else n - whole * divisor)
+                n = n if kind == ONE else whole
+            c, w, h, *others = place
+            assert n == 0 or self.places[0] != ONE
+            yield (
+                *(n, *reversed(others)),
+                *(h * self.vector_h, w * self.vector_w, c * self.vector_c),
+            )
 
 
 def offset(strides, place):
@@ -105,19 +112,32 @@ def test_a_division_is_a_multiplication(bits):
                 assert (high + n) >> shift == n // divisor
 
 
-def test_winners_are_sought_for_small_windows():
-    def axes(kernel, stride, ndim=2):
-        return (sliding_axis(50, kernel, stride, 1, 0, 0, False),) * ndim
-
-    assert _launch.seeks_winners(axes(2, 2))
-    assert _launch.seeks_winners(axes(3, 2))
-    assert _launch.seeks_winners(axes(3, 1))
-    assert not _launch.seeks_winners(axes(5, 1))
-    assert not _launch.seeks_winners(axes(3, 1, ndim=3))
-    assert not _launch.seeks_winners((adaptive_axis(50, 1),) * 2)
-    assert _launch.seeks_winners((adaptive_axis(7, 3),) * 2)
-    assert _launch.relative_numbers(axes(3, 1)) == 9
+def test_relative_numbers_are_as_many_as_the_largest_window_spans():
+    assert _launch.relative_numbers((sliding_axis(50, 3, 1, 1, 0, 0, False),) * 2) == 9
     assert _launch.relative_numbers((sliding_axis(50, 3, 1, 4, 0, 0, False),)) == 9
+
+
+def test_wide_windows_are_pooled_one_axis_after_the_other():
+    def axis(kernel, stride=1, size=64):
+        return sliding_axis(size, kernel, stride, 1, kernel // 2, kernel // 2, False)
+
+    def order(*axes, kernel="max_pool", size=256 * 64 * 64):
+        return _launch.passes(kernel, axes, size)
+
+    bins, whole = adaptive_axis(64, 7), adaptive_axis(64, 1)
+    assert order(axis(7), axis(7)) == (0, 1)
+    assert order(axis(7), axis(7, 2)) == (1, 0)  # what shrinks most comes first
+    assert order(axis(7), axis(7), kernel="avg_pool_backward") == (1, 0)
+    assert order(axis(7), axis(1), axis(7)) == (0, 2)
+    assert order(bins, bins) == (0, 1)
+    assert order(axis(5), axis(5), kernel="avg_pool") == (0, 1)
+    # All at once: small windows, one axis, whole planes, and where there is little to do or gain.
+    assert order(axis(5), axis(5)) == ()
+    assert order(axis(3), axis(3), kernel="avg_pool") == ()
+    assert order(axis(1), axis(9)) == ()
+    assert order(whole, whole) == ()
+    assert order(axis(7), axis(7), size=64 * 64) == ()
+    assert order(axis(5, 5), axis(5, 5), kernel="avg_pool") == ()
 
 
 # --- groups --------------------------------------------------------------------------------
@@ -130,15 +150,17 @@ PLANES = Case("whole planes", (4, 11, 13), 2, output_size=1)
 SMALL = [case for case in DIRECTED if prod(case.shape) < 2500]
 
 
-def covered(launch, layouts, result, length):
+def covered(kernel, launch, layouts):
     """How often each element of a result is stored to, by its offset."""
     told = Told(launch)
+    result = _launch.KERNELS[kernel].result
+    rows, columns = (axis[0 if kernel.endswith("backward") else 1] for axis in told.axes[1:])
     count = defaultdict(int)
     for place in told.groups():
-        for k, c in product(range(told.vector_w), range(told.vector_c)):
-            if place[4] + k < length:
-                at = (*place[:4], place[4] + k, place[5] + c)
-                count[offset(told.strides[result], at)] += 1
+        for k in product(range(told.vector_h), range(told.vector_w), range(told.vector_c)):
+            h, w, c = (at + step for at, step in zip(place[3:], k, strict=True))
+            if h < rows and w < columns:
+                count[offset(told.strides[result], (*place[:3], h, w, c))] += 1
     assert sorted(count) == list(range(prod(layouts[result].shape)))
     return set(count.values())
 
@@ -148,23 +170,18 @@ def covered(launch, layouts, result, length):
 )
 def test_groups_cover_the_result_once(case):
     for kernel in _launch.KERNELS:
-        for macros in ((), ("SEARCH",)) if kernel == "max_pool_backward" else ((),):
-            launch, layouts = plan(kernel, case, macros=macros)
-            told = Told(launch)
-            is_backward = kernel.endswith("backward")
-            length = told.axes[2][0 if is_backward else 1]
-            assert covered(launch, layouts, 1, length) == {1}
-            team = int(told.macros["TEAM"])
-            assert launch.blocks == -(-told.items * team // _launch.BLOCK)
+        launch, layouts = plan(kernel, case)
+        assert covered(kernel, launch, layouts) == {1}
+        told = Told(launch)
+        team = int(told.macros["TEAM"])
+        assert launch.blocks == -(-told.items * team // _launch.BLOCK)
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_groups_of_random_windows(seed):
     case = random_case(np.random.default_rng(seed), elements=600)
     for kernel in ("max_pool", "avg_pool_backward"):
-        launch, layouts = plan(kernel, case)
-        length = Told(launch).axes[2][0 if kernel.endswith("backward") else 1]
-        assert covered(launch, layouts, 1, length) == {1}
+        assert covered(kernel, *plan(kernel, case)) == {1}
 
 
 def test_common_windows_are_known_and_rows_are_loaded_16_bytes_at_a_time():
@@ -176,8 +193,9 @@ def test_common_windows_are_known_and_rows_are_loaded_16_bytes_at_a_time():
             assert told.macros["STRIDES"] == f"1,{stride},{stride}"
             assert told.chunk == chunk
             assert told.vector_w * stride % chunk == 0
-            told = Told(plan("max_pool_backward", case, dtype, macros=("SEARCH",))[0])
-            assert told.vector_w == told.chunk == min(chunk, 4)
+            told = Told(plan("max_pool_backward", case, dtype)[0])
+            assert told.vector_w == told.chunk == min(chunk, 8)
+            assert told.vector_h % stride == 0
 
 
 def test_channels_are_loaded_together_as_far_as_they_divide():
@@ -310,7 +328,12 @@ def sectors_read(launch, array, itemsize, looks, large):
             for k in range(chunk)
         }
         assert all(at < length for at in in_row)
-        for d, h, w in product(looks[0][place[2]], looks[1][place[3]], in_row):
+        in_column = {
+            at
+            for h in range(place[3], min(place[3] + told.vector_h, len(looks[1])))
+            for at in looks[1][h]
+        }
+        for d, h, w in product(looks[0][place[2]], in_column, in_row):
             first = offset(told.strides[array], (*place[:2], d, h, w, place[5])) * itemsize
             last = first + told.vector_c * itemsize - 1
             blocks[n // per_block].update((first // SECTOR, last // SECTOR))
@@ -341,19 +364,14 @@ LARGE = [
 
 def model(case, kernel):
     """Plan a kernel; say by array, of those that it reads, which sectors each block reads."""
-    macros = ("SEARCH",) if kernel == "max_pool_backward" else ()
-    launch, layouts = plan(kernel, case, macros=macros)
+    launch, layouts = plan(kernel, case)
     axes = Told(launch).axes
     taps = [windows_of(axis, False) for axis in axes]
     over = [windows_of(axis, True) for axis in axes]
-    around = [
-        [sorted({tap for window in windows for tap in taps[k][window]}) for windows in over[k]]
-        for k in range(3)
-    ]
     looks = {
         "max_pool": {0: (taps, True)},
         "avg_pool": {0: (taps, True)},
-        "max_pool_backward": {0: (around, True), 3: (over, False)},
+        "max_pool_backward": {1: (over, False), 2: (over, False)},
         "avg_pool_backward": {0: (over, False)},
     }[kernel]
     return layouts, {k: sectors_read(launch, k, 4, *looks[k]) for k in looks}
@@ -363,7 +381,6 @@ MODELLED = [
     pytest.param(case, kernel, id=f"{kernel}-{case.path}")
     for case in LARGE
     for kernel in _launch.KERNELS
-    if kernel != "max_pool_backward" or _launch.seeks_winners(case.axes)
 ]
 
 
@@ -382,11 +399,14 @@ def test_kernels_read_what_the_model_says(cupy, log, case, kernel):
     x = cupy.asarray(array_of(case.shape, "float32", 0))
     small = cupy.asarray(array_of(case.result_shape, "float32", 1))
     backward = kernel.endswith("backward")
-    given = {0: x, 3: small} if kernel.startswith("max") else {0: small if backward else x}
+    given, options = {0: small if backward else x}, {}
+    if kernel == "max_pool_backward":
+        options["indices"] = indices = cupy.zeros(small.shape, "int32")
+        given = {1: indices, 2: small}
     arrays = (small, x) if kernel == "max_pool_backward" else (small,) if backward else (x,)
     out = cupy.empty_like(x if backward else small)
     with log.accesses() as accesses:
-        case.pool(kernel, *arrays, out=out)
+        case.pool(kernel, *arrays, out=out, **options)
     for array, blocks in model(case, kernel)[1].items():
         start, nbytes = given[array].data.ptr, given[array].nbytes
         seen = [set() for _ in blocks]
@@ -394,7 +414,7 @@ def test_kernels_read_what_the_model_says(cupy, log, case, kernel):
             if access.what == b"r" and 0 <= access.address - start < nbytes:
                 last = access.address + access.size - 1
                 seen[access.block].update((at - start) // SECTOR for at in (access.address, last))
-        if array == 3:  # gradients: NVRTC lets those alone that were not won
+        if kernel == "max_pool_backward" and array == 2:  # perhaps those alone that were won
             assert all(some <= all_ for some, all_ in zip(seen, blocks, strict=True))
         else:
             assert seen == blocks

@@ -4,9 +4,9 @@ Nothing here knows CuPy, so that all of it can be tested on any machine. `plan` 
 a call as the CPU's kernels do (`_views`), as batch axes and (depth, height, width, channels),
 and divides the result into groups, each of which is the work of one thread or one team:
 
-- some windows in a row, where windows are small and rows aligned, so that rows come in loads of 16
-  bytes; such windows are known when the kernel is compiled;
-- some channels of one window, where channels lie side by side;
+- a block of windows, some above each other and, where rows are aligned, so that they come in loads
+  of 16 bytes, some in a row; these windows are small, and known when the kernel is compiled;
+- some channels of such windows, where channels lie side by side;
 - one window in all other cases; if it has many taps, a team of threads shares them.
 """
 
@@ -22,12 +22,16 @@ from .._views import views
 
 BLOCK = 256  # threads
 WIDEST = 16  # bytes, of a load or store
-_KNOWN = 3  # windows known at compile time have at most so many taps an axis, as far apart
+# Windows known at compile time are at most so far apart, and have at most so many taps an axis: as
+# many as may be added one by one, or for maxima as fit in registers, more in one axis alone.
+_MOST_STRIDE = 3
+_MOST_ADDED = 3
+_MOST_COMPARED = 5
+_MOST_IN_LINE = 16
 _WIDE = 32  # with fewer taps a window is the work of one thread
 _BUSY = 1 << 17  # so many threads keep a device busy
-# The largest sum of loads for an element of an input for which its windows' winners are sought
-# each time: a 3x3 window of stride 1.
-_SOUGHT = 81
+# With so many taps of all windows together, pooling axes one after the other pays for its launches.
+_LARGE = 1 << 20
 # Below it 32 bits hold every position, rounded up to whole groups and blocks.
 _NARROW = 2**31 - 2**11
 
@@ -54,8 +58,8 @@ class Roles(NamedTuple):
 KERNELS = {
     "max_pool": Roles((True, False, False), 0, 1, (1, 2)),  # x, values, numbers
     "avg_pool": Roles((True, False), 0, 1, (1,)),  # x, result
-    # x, grad_input, numbers, grad_output
-    "max_pool_backward": Roles((True, True, False, False), 0, 1, (1,)),
+    # grad_input, numbers, grad_output
+    "max_pool_backward": Roles((True, False, False), 0, 0, (0,)),
     "avg_pool_backward": Roles((False, True), 0, 1, (1,)),  # grad_output, grad_input
 }
 
@@ -100,24 +104,22 @@ def plan(
     seen = _see(kernel, axes, channels_last, layouts)
     if seen is None:
         return None
+    present = [k for k, layout in enumerate(layouts) if layout is not None]
     is_backward = roles.large[roles.result]
     walked = layouts[roles.walked]
-    known = all(
-        0 < axis.stride <= _KNOWN and axis.kernel_size <= _KNOWN and axis.dilation == 1
-        for axis in seen.axes
-    )
-    # More than so many sums, and winners of the windows over them, don't fit in registers.
-    seeks = "SEARCH" in macros
+    known = _is_known(kernel, seen.axes)
+    # More results than so many don't fit in registers.
     most = 16 if kernel == "max_pool" and layouts[2] is None else 8
-    if kernel == "max_pool_backward":
-        most = 4
-    vector_w, chunk, team, run = 1, 1, 1, False
-    if known and seen.channels == 1:
+    vector_h, vector_w, chunk, team, run = 1, 1, 1, 1, False
+    strides = seen.axes[1].stride * seen.axes[2].stride if known and is_backward else 1
+    vector_c = _channel_vector(seen, roles, layouts, max(1, 16 // strides))
+    if known:
         vector_w, chunk = _row_vector(seen, roles, layouts, is_backward, most)
-    vector_c = _channel_vector(seen, roles, layouts, 2 if seeks else 8)
+        vector_h = _column_vector(seen, is_backward, most, vector_w, vector_c)
 
     sizes = [axis.input_size if is_backward else axis.output_size for axis in seen.axes]
-    groups = (*seen.batch, *sizes[:2], -(-sizes[2] // vector_w), seen.channels // vector_c)
+    rows, columns = -(-sizes[1] // vector_h), -(-sizes[2] // vector_w)
+    groups = (*seen.batch, sizes[0], rows, columns, seen.channels // vector_c)
     if not (known or is_backward) and walked is not None:
         team, run = _team(seen, roles, prod(groups), seen.channels // vector_c, vector_c)
         chunk = WIDEST // walked.itemsize if run else 1
@@ -127,34 +129,60 @@ def plan(
         f"INDEX={'long long' if wide_index else 'int'}",
         f"BLOCK={BLOCK}",
         f"TEAM={team}",
+        f"PLACES={_listed(_places(groups))}",
+        f"ONES={_listed(int(axis[:3] == (1, 1, 1)) for axis in seen.axes)}",
+        f"VH={vector_h}",
         f"VW={vector_w}",
         f"VC={vector_c}",
         f"CHUNK={chunk}",
+        *(["ROWS_RUN_ON"] if all(_rows_run_on(seen, k) for k in present) else []),
         *(["RUN"] if run else []),
     ]
     if known:
-        defined.extend(_known_windows(seen.axes, is_backward, vector_w, chunk))
-        # As many rows are loaded before one is looked at as there are registers for.
-        few = seeks or vector_w * vector_c >= 8
-        defined.append(f"ROWS_AT_ONCE={1 if few else seen.axes[1].kernel_size}")
+        defined.extend(_known_windows(seen.axes, is_backward, (vector_h, vector_w), chunk))
     packed = all(
         _takes_packs(seen, k, vector_w) and sizes[2] % vector_w == 0
-        for k, layout in enumerate(layouts)
-        if layout is not None and k in roles.written
+        for k in present
+        if k in roles.written
     )
     geometry = _geometry(seen, groups, packed, divisor, relative, wide_index)
     return Launch(kernel, tuple(defined), -(-prod(groups) * team // BLOCK), geometry)
 
 
-def seeks_winners(axes: tuple[Axis, ...]) -> bool:
-    """Tell whether a maximum's backward seeks the winners of windows again for each element."""
-    windows = [
-        -(-axis.kernel_size // axis.stride)
-        if axis.stride
-        else -(-axis.output_size // axis.input_size) + 1
+@lru_cache(maxsize=1024)
+def passes(kernel: str, axes: tuple[Axis, ...], size: int) -> tuple[int, ...]:
+    """In which order to pool axes one after the other; none if all at once is not slower.
+
+    `size` is that of the larger array, the forward's input.
+    """
+    pooled = [k for k, axis in enumerate(axes) if axis.kernel_size > 1]
+    is_whole = all(axis.output_size == 1 for axis in axes)
+    if len(pooled) < 2 or is_whole or not size or _is_known(kernel, axes):
+        return ()
+    # What shrinks most comes first, so that least is left for the others; of equals the slowest,
+    # along which neighbours lie side by side.
+    order = sorted(pooled, key=lambda k: axes[k].output_size / axes[k].input_size)
+    taps = prod(axis.kernel_size for axis in axes)
+    at_once = taps * size * prod(axis.output_size / axis.input_size for axis in axes)
+    in_turn, left = 0.0, float(size)
+    for k in order:
+        left *= axes[k].output_size / axes[k].input_size
+        in_turn += left * axes[k].kernel_size
+    # Of windows with few taps each is one thread's anyway.
+    if at_once < _LARGE or (taps < _WIDE and at_once < 2 * in_turn):
+        return ()
+    return tuple(reversed(order) if kernel == "avg_pool_backward" else order)
+
+
+def _is_known(kernel: str, axes: tuple[Axis, ...]) -> bool:
+    """Tell whether windows are known when the kernel is compiled."""
+    most = _MOST_ADDED if kernel.startswith("avg") else _MOST_COMPARED
+    if kernel == "max_pool" and sum(axis.kernel_size > 1 for axis in axes) == 1:
+        most = _MOST_IN_LINE
+    return all(
+        0 < axis.stride <= _MOST_STRIDE and axis.kernel_size <= most and axis.dilation == 1
         for axis in axes
-    ]
-    return prod(windows) * prod(axis.kernel_size for axis in axes) <= _SOUGHT
+    )
 
 
 def relative_numbers(axes: tuple[Axis, ...]) -> int:
@@ -210,6 +238,11 @@ def _see(
     )
 
 
+def _rows_run_on(seen: _Seen, array: int) -> bool:
+    """Tell whether neighbours in a row are neighbours in memory."""
+    return seen.strides[array][4] == 1
+
+
 def _takes_packs(seen: _Seen, array: int, length: int, axis: int = 4) -> bool:
     """Tell whether groups of so many elements along an axis, by default rows, are aligned."""
     if length == 1:
@@ -227,13 +260,28 @@ def _row_vector(
     rows = [k for k, layout in enumerate(layouts) if roles.large[k] and layout is not None]
     chunk = min(WIDEST // max(seen.itemsizes[k] for k in rows), most)
     axis = seen.axes[2]
-    if axis.input_size % chunk or not all(_takes_packs(seen, k, chunk) for k in rows):
+    if is_backward and axis.stride == 1:  # many windows are over each
+        chunk = min(chunk, 4)
+    fits = seen.channels == 1 and axis.input_size % chunk == 0
+    fits = fits and all(_takes_packs(seen, k, chunk) for k in rows)
+    if is_backward:  # of whole strides it is known which windows are over them
+        return (chunk, chunk) if fits and chunk % axis.stride == 0 else (axis.stride, 1)
+    if not fits:
         return 1, 1
-    if is_backward:
-        return (chunk, chunk) if chunk % axis.stride == 0 else (1, 1)
     if chunk % axis.stride:
         return chunk, chunk
     return max(chunk // axis.stride, min(chunk, 4)), chunk
+
+
+def _column_vector(seen: _Seen, is_backward: bool, most: int, vector_w: int, vector_c: int) -> int:
+    """How many positions above each other a thread has: as many as registers hold."""
+    most = 8 // vector_c if vector_c > 1 else min(2 if vector_w > 1 else 4, most // vector_w)
+    axis = seen.axes[1]
+    vector_h = axis.stride if is_backward else 1
+    size = axis.input_size if is_backward else axis.output_size
+    while 2 * vector_h <= min(most, size):
+        vector_h *= 2
+    return vector_h
 
 
 def _channel_vector(
@@ -269,7 +317,20 @@ def _team(
         return 1, False
     each = WIDEST // seen.itemsizes[roles.walked] if run else 4
     most = BLOCK if vector_c == 1 else BLOCK // min(32, _power_of_2(channel_groups))
-    return max(8, min(_power_of_2(taps // each), most)), run
+    team = max(8, min(_power_of_2(taps // each), most))
+    # Where there is enough to do, each thread has several loads, so that fewer wait for each other.
+    while team > 2 and run and items * team > 2 * _BUSY and taps < 4 * each * team:
+        team //= 2
+    return team, run
+
+
+def _places(groups: tuple[int, ...]) -> list[int]:
+    """What is known of each axis of groups, as `split` in geometry.cuh has it."""
+    one, last, many = range(3)
+    return [
+        one if size == 1 else many if prod(groups[:k]) > 1 else last
+        for k, size in enumerate(groups)
+    ]
 
 
 def _power_of_2(n: int) -> int:
@@ -297,24 +358,25 @@ def _needs_wide_index(seen: _Seen, threads: int) -> bool:
 
 
 def _known_windows(
-    axes: tuple[Axis, ...], is_backward: bool, vector_w: int, chunk: int
+    axes: tuple[Axis, ...], is_backward: bool, block: tuple[int, int], chunk: int
 ) -> list[str]:
-    """Say what the windows are, and how a thread's positions in a row relate to them."""
-
-    def listed(values: Iterable[int]) -> str:
-        return ",".join(map(str, values))
-
-    k, s, p = axes[2].kernel_size, axes[2].stride, axes[2].padding_low
-    first = -((k - 1 - p) // s) if is_backward else 0  # window over the first position
+    """Say what the windows are, and how the positions of a thread's block relate to them."""
     macros = [
-        f"KERNEL_SIZE={listed(axis.kernel_size for axis in axes)}",
-        f"STRIDES={listed(axis.stride for axis in axes)}",
-        f"PADDINGS={listed(axis.padding_low for axis in axes)}",
-        f"PHASE={(first * s - p) % chunk}",
+        f"KERNEL_SIZE={_listed(axis.kernel_size for axis in axes)}",
+        f"STRIDES={_listed(axis.stride for axis in axes)}",
+        f"PADDINGS={_listed(axis.padding_low for axis in axes)}",
     ]
-    if is_backward and vector_w > 1:
-        macros += [f"FIRST={first}", f"OUTPUTS={(vector_w - 1 + p) // s - first + 1}"]
-    return macros
+    if not is_backward:
+        return [*macros, f"PHASE={-axes[2].padding_low % chunk}"]
+    first, count = [], []  # of the windows over a block
+    for axis, length in zip(axes[1:], block, strict=True):
+        first.append(-((axis.kernel_size - 1 - axis.padding_low) // axis.stride))
+        count.append((length - 1 + axis.padding_low) // axis.stride - first[-1] + 1)
+    return [*macros, f"FIRST={_listed(first)}", f"WINDOWS={_listed(count)}"]
+
+
+def _listed(values: Iterable[int]) -> str:
+    return ",".join(map(str, values))
 
 
 def _geometry(
@@ -337,6 +399,8 @@ def _geometry(
     members.extend((lengths[1] * lengths[2], lengths[2]))
     for axis in seen.axes:
         members.extend(axis)
+        members.extend(divider(axis.output_size, bits))
+        members.extend(divider(axis.stride or axis.input_size, bits))
     for steps in seen.strides:
         members.extend(steps)
     members.extend([0] * (6 * (4 - len(seen.strides))))

@@ -48,6 +48,12 @@ def max_pool(
     x: Any, axes: tuple[Axis, ...], channels_last: bool, return_indices: bool, out: Any
 ) -> Any:
     """Maxima of windows, and where they are."""
+    if not return_indices and (order := _launch.passes("max_pool", axes, x.size)):
+
+        def pool(array: Any, axis: Axis, is_last: bool, out: Any) -> Any:
+            return max_pool(array, (axis,), False, False, out)
+
+        return _in_passes(pool, x, axes, channels_last, order, out)
     values, indices = out if return_indices and out is not None else (out, None)
     windows = ("max_pool", axes, channels_last, return_indices)
     key = (windows, _layout(x), _layout(values), _layout(indices))
@@ -59,7 +65,8 @@ def max_pool(
     if ready is None:
         macros = (f"X={_type(x)}", "VALUES", "NUMBER=int64", *["NUMBERS"] * return_indices)
         arrays = (x, values, indices)
-        ready = _prepare(key, shape, "max_pool", axes, channels_last, arrays, macros)
+        run = _prepare("max_pool", axes, channels_last, arrays, macros)
+        ready = _remember(key, run, shape)
     ready.run(x, values, indices if return_indices else 0)
     return (values, indices) if return_indices else values
 
@@ -75,7 +82,30 @@ def avg_pool(
     out: Any,
 ) -> Any:
     """Averages of windows."""
-    windows = ("avg_pool", axes, channels_last, count_include_pad, divisor_override)
+    options = (count_include_pad, divisor_override)
+    return _avg_pool(x, axes, channels_last, options, dtype, out)
+
+
+def _avg_pool(
+    x: Any,
+    axes: tuple[Axis, ...],
+    channels_last: bool,
+    options: tuple[bool, int | None],
+    dtype: Any,
+    out: Any,
+    is_pass: bool = False,
+) -> Any:
+    count_include_pad, divisor_override = options
+    if dtype_name(x.dtype) in FLOATING and (order := _launch.passes("avg_pool", axes, x.size)):
+
+        def pool(array: Any, axis: Axis, is_last: bool, out: Any) -> Any:
+            divisor = divisor_override and (divisor_override if is_last else 1)
+            result = dtype if is_last else numpy.dtype(_wide(x.dtype, dtype))
+            passed = (count_include_pad, divisor)
+            return _avg_pool(array, (axis,), False, passed, result, out, True)
+
+        return _in_passes(pool, x, axes, channels_last, order, out)
+    windows = ("avg_pool", axes, channels_last, options, is_pass)
     key = (windows, _layout(x), dtype, _layout(out))
     ready = _ready.get(key)
     shape = ready.shape if ready else result_shape(x.shape, axes, channels_last)
@@ -86,13 +116,14 @@ def avg_pool(
         macros = (
             f"X={_type(x)}",
             f"RESULT={_type(out)}",
-            *_sum_macros(dtype_name(x.dtype), dtype_name(out.dtype), axes),
+            *_sum_macros(x.dtype, out.dtype, axes, divisor),
+            # What a pass gives is rounded, and so has to be as exact as can be.
+            *["ONE_BY_ONE"] * is_pass,
             _count_macro(count_include_pad, divisor),
         )
         arrays = (x, out)
-        ready = _prepare(
-            key, shape, "avg_pool", axes, channels_last, arrays, macros, divisor=divisor
-        )
+        run = _prepare("avg_pool", axes, channels_last, arrays, macros, divisor=divisor)
+        ready = _remember(key, run, shape)
     ready.run(x, out)
     return out
 
@@ -112,44 +143,43 @@ def max_pool_backward(
     key = (windows, _layout(grad_output), _layout(x), _layout(indices), _layout(out))
     ready = _ready.get(key)
     if ready is None:
-        if indices is None and not _launch.seeks_winners(axes):
-            _by_numbers(grad_output, x, axes, channels_last, grad_input)
-            return grad_input
-        macros: tuple[str, ...] = (f"GRADIENT={_type(grad_input)}", f"WIDE={_wide(grad_input)}")
         if indices is None:
-            arrays = (x, grad_input, None, grad_output)
-            macros += (f"X={_type(x)}", "NUMBER=int64", "SEARCH")
+            run = _by_numbers(grad_output, x, axes, channels_last, grad_input)
         else:
-            arrays = (None, grad_input, indices, grad_output)
-            macros += ("X=uint8", f"NUMBER={_type(indices)}")
-        ready = _prepare(key, (), "max_pool_backward", axes, channels_last, arrays, macros)
-    ready.run(x, grad_input, 0 if indices is None else indices, grad_output)
+            macros = (*_gradient_macros(grad_input), f"NUMBER={_type(indices)}")
+            arrays = (grad_input, indices, grad_output)
+            run = _prepare("max_pool_backward", axes, channels_last, arrays, macros)
+        ready = _remember(key, run)
+    ready.run(grad_input, x if indices is None else indices, grad_output)
     return grad_input
 
 
 def _by_numbers(
     grad_output: Any, x: Any, axes: tuple[Axis, ...], channels_last: bool, grad_input: Any
-) -> None:
-    """Find each winner once, and keep its number in its window: in the least memory."""
+) -> Callable[..., None]:
+    """Return what finds each winner once, and keeps its number in its window, in few bytes."""
     dtype = numpy.min_scalar_type(_launch.relative_numbers(axes) - 1)
-    numbers = _new(grad_output, grad_output.shape, dtype)
-    number = (f"NUMBER={_type(numbers)}", "RELATIVE")
-    _run(
-        "max_pool",
-        axes,
-        channels_last,
-        (x, None, numbers),
-        (f"X={_type(x)}", *number, "NUMBERS"),
+    shape = grad_output.shape
+    numbers = _new(grad_output, shape, dtype)
+    macros = (f"NUMBER={_type(numbers)}", "RELATIVE")
+    windows = (axes, channels_last)
+    seek = _prepare(
+        *("max_pool", *windows, (x, None, numbers)),
+        (f"X={_type(x)}", "NUMBERS", *macros),
         relative=True,
     )
-    _run(
-        "max_pool_backward",
-        axes,
-        channels_last,
-        (None, grad_input, numbers, grad_output),
-        (f"GRADIENT={_type(grad_input)}", f"WIDE={_wide(grad_input)}", "X=uint8", *number),
+    add = _prepare(
+        *("max_pool_backward", *windows, (grad_input, numbers, grad_output)),
+        (*_gradient_macros(grad_input), *macros),
         relative=True,
     )
+
+    def run(grad_input: Any, x: Any, grad_output: Any) -> None:
+        numbers = _kept(_new(grad_output, shape, dtype))
+        seek(x, 0, numbers)
+        add(grad_input, numbers, grad_output)
+
+    return run
 
 
 @_on_its_device
@@ -163,22 +193,48 @@ def avg_pool_backward(
     out: Any,
 ) -> Any:
     """Each gradient, divided among its window's taps."""
-    grad_input = _new(grad_output, input_shape, grad_output.dtype) if out is None else out
-    windows = ("avg_pool_backward", axes, channels_last, count_include_pad, divisor_override)
+    options = (count_include_pad, divisor_override)
+    return _avg_pool_backward(
+        grad_output, input_shape, axes, channels_last, options, grad_output.dtype, out
+    )
+
+
+def _avg_pool_backward(
+    grad_output: Any,
+    input_shape: tuple[int, ...],
+    axes: tuple[Axis, ...],
+    channels_last: bool,
+    options: tuple[bool, int | None],
+    dtype: Any,
+    out: Any,
+) -> Any:
+    count_include_pad, divisor_override = options
+    if order := _launch.passes("avg_pool_backward", axes, prod(input_shape)):
+
+        def pool(array: Any, axis: Axis, is_last: bool, out: Any) -> Any:
+            divisor = divisor_override and (divisor_override if is_last else 1)
+            result = dtype if is_last else numpy.dtype(_wide(dtype))
+            shape = (*array.shape[:-1], axis.input_size)
+            passed = (count_include_pad, divisor)
+            return _avg_pool_backward(array, shape, (axis,), False, passed, result, out)
+
+        return _in_passes(pool, grad_output, axes, channels_last, order, out)
+    grad_input = _new(grad_output, input_shape, dtype) if out is None else out
+    windows = ("avg_pool_backward", axes, channels_last, options, dtype)
     key = (windows, _layout(grad_output), input_shape, _layout(out))
     ready = _ready.get(key)
     if ready is None:
         divisor = divisor_override or common_count(axes, count_include_pad)
         macros = (
-            f"GRADIENT={_type(grad_input)}",
-            f"WIDE={_wide(grad_input)}",
+            f"GRADIENT={_type(grad_output)}",
+            f"RESULT={_type(grad_input)}",
+            f"WIDE={_wide(grad_output.dtype, dtype)}",
             f"COUNTED={int(not divisor)}",
             _count_macro(count_include_pad, divisor),
         )
         arrays = (grad_output, grad_input)
-        ready = _prepare(
-            key, (), "avg_pool_backward", axes, channels_last, arrays, macros, divisor=divisor
-        )
+        run = _prepare("avg_pool_backward", axes, channels_last, arrays, macros, divisor=divisor)
+        ready = _remember(key, run)
     ready.run(grad_output, grad_input)
     return grad_input
 
@@ -191,22 +247,30 @@ def _type(array: Any) -> str:
     return "uint8" if name == "bool" else name
 
 
-def _wide(array: Any) -> str:
-    """In which type gradients are added up."""
-    return "float64" if dtype_name(array.dtype) == "float64" else "float32"
+def _gradient_macros(array: Any) -> tuple[str, str]:
+    """How the gradients of a maximum are added up."""
+    return f"GRADIENT={_type(array)}", f"WIDE={_wide(array.dtype)}"
 
 
-def _sum_macros(x_name: str, result_name: str, axes: tuple[Axis, ...]) -> tuple[str, ...]:
-    """How a window is summed up."""
+def _wide(*dtypes: Any) -> str:
+    """In which type floating numbers of these are added up."""
+    return "float64" if "float64" in map(dtype_name, dtypes) else "float32"
+
+
+def _sum_macros(x: Any, result: Any, axes: tuple[Axis, ...], divisor: int) -> tuple[str, ...]:
+    """How windows are summed up, of such elements for such results."""
+    x_name = dtype_name(x)
     if x_name in FLOATING:
-        wide = "float64" if "float64" in (x_name, result_name) else "float32"
+        wide = _wide(x, result)
         return f"WIDE={wide}", f"SUM=FloatSum<{wide}>"
     bits = 8 * numpy.dtype(x_name).itemsize
     if bits == 64:
         return ("SUM=LimbSum",)
     bits += prod(axis.kernel_size for axis in axes).bit_length()
-    # Below 2**50 a quotient needs no division of integers.
+    # Below 2**50 a quotient needs no division of integers, and to an integer below 2**22 no double.
     small = ("SMALL_SUMS",) if bits <= 50 else ()
+    if bits <= 22 and abs(divisor) < 2**22 and "int" in dtype_name(result):
+        small = ("TINY_SUMS",)
     return (f"SUM=IntegerSum<{'int32' if bits <= 31 else 'int64'}>", *small)
 
 
@@ -225,6 +289,16 @@ def _new(like: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     return cupy.empty_like(like, dtype=dtype, shape=shape)
 
 
+_captured: list[Any] = []
+
+
+def _kept(scratch: Any) -> Any:
+    """Keep what a call needs beside its result where its launches will be run again, by a graph."""
+    if cupy.cuda.get_current_stream().is_capturing():
+        _captured.append(scratch)
+    return scratch
+
+
 def _layout(array: Any) -> tuple[Any, ...] | None:
     """What a launch depends on of an array; its kernel, on its dtype and device too."""
     if array is None:
@@ -239,67 +313,80 @@ def _layout(array: Any) -> tuple[Any, ...] | None:
     )
 
 
+# --- one axis after the other --------------------------------------------------------------
+
+
+def _in_passes(
+    pool: Callable[[Any, Axis, bool, Any], Any],
+    array: Any,
+    axes: tuple[Axis, ...],
+    channels_last: bool,
+    order: tuple[int, ...],
+    out: Any,
+) -> Any:
+    """Pool axes in this order by `pool`, of arrays whose last axis it is; told if none follows."""
+    first = array.ndim - len(axes) - channels_last
+    for k in order:
+        is_last = k == order[-1]
+        target = cupy.moveaxis(out, first + k, -1) if is_last and out is not None else None
+        array = pool(cupy.moveaxis(array, first + k, -1), axes[k], is_last, target)
+        if not is_last:
+            _kept(array)
+        array = cupy.moveaxis(array, -1, first + k)
+    return array if out is None else out
+
+
 # --- launches ------------------------------------------------------------------------------
 
 
-def _run(
-    kernel: str,
-    axes: tuple[Axis, ...],
-    channels_last: bool,
-    arrays: _Arrays,
-    macros: tuple[str, ...],
-    **counting: Any,
-) -> None:
-    """Run a kernel over these arrays; None is one that the call has no use for."""
-    key = (kernel, axes, channels_last, macros, *map(_layout, arrays), *counting.items())
-    ready = _ready.get(key)
-    if ready is None:
-        ready = _prepare(key, (), kernel, axes, channels_last, arrays, macros, **counting)
-    ready.run(*[0 if array is None else array for array in arrays])
+def _remember(
+    key: tuple[Any, ...], run: Callable[..., None], shape: tuple[int, ...] = ()
+) -> _Ready:
+    if len(_ready) >= _MOST_READY:
+        _ready.clear()
+    ready = _ready[key] = _Ready(run, shape)
+    return ready
 
 
 def _prepare(
-    key: tuple[Any, ...],
-    shape: tuple[int, ...],
     kernel: str,
     axes: tuple[Axis, ...],
     channels_last: bool,
     arrays: _Arrays,
     macros: tuple[str, ...],
     **counting: Any,
-) -> _Ready:
-    """Make and keep what runs a kernel over such arrays."""
-    if len(_ready) >= _MOST_READY:
-        _ready.clear()
-    run: Callable[..., None]
+) -> Callable[..., None]:
+    """Return what runs a kernel over such arrays; None is one that the call has no use for."""
     written = [k for k in _launch.KERNELS[kernel].written if arrays[k] is not None]
     if any(array is not None and array.size == 0 for array in arrays):
 
-        def run(*arrays: Any) -> None:
+        def fill(*arrays: Any) -> None:
             for k in written:
                 arrays[k].fill(0)
 
-    else:
-        layouts = tuple(
-            None if array is None else _launch.Layout(
-                array.shape, array.strides, array.itemsize, array.data.ptr % _launch.WIDEST == 0
-            )
-            for array in arrays
-        )  # fmt: skip
-        launch = _launch.plan(kernel, axes, channels_last, layouts, macros, **counting)
-        if launch is not None:
-            run = _modules.Kernel(launch)
-        else:
-            present = [array is not None for array in arrays]
+        return fill
+    layouts = tuple(
+        None if array is None else _launch.Layout(
+            array.shape, array.strides, array.itemsize, array.data.ptr % _launch.WIDEST == 0
+        )
+        for array in arrays
+    )  # fmt: skip
+    launch = _launch.plan(kernel, axes, channels_last, layouts, macros, **counting)
+    if launch is not None:
+        return _modules.Kernel(launch)
 
-            def run(*arrays: Any) -> None:
-                copies = tuple(
-                    array.copy(order="C") if is_present else None
-                    for array, is_present in zip(arrays, present, strict=True)
-                )
-                _run(kernel, axes, channels_last, copies, macros, **counting)
-                for k in written:
-                    arrays[k][...] = copies[k]
+    def empty(array: Any) -> Any:
+        return None if array is None else cupy.empty(array.shape, array.dtype)
 
-    ready = _ready[key] = _Ready(run, shape)
-    return ready
+    run = _prepare(kernel, axes, channels_last, tuple(map(empty, arrays)), macros, **counting)
+
+    def run_packed(*arrays: Any) -> None:
+        copies = list(arrays)
+        for k, layout in enumerate(layouts):
+            if layout is not None:
+                copies[k] = _kept(empty(arrays[k]) if k in written else arrays[k].copy(order="C"))
+        run(*copies)
+        for k in written:
+            arrays[k][...] = copies[k]
+
+    return run_packed

@@ -1,5 +1,7 @@
 // Gradient of an average: each element of the input adds up, in row-major order, its shares of the
 // gradients of the windows that hold it.
+//
+// A thread has a block of VH by VW elements, or those of VC channels.
 
 #include "elements.cuh"
 #include "geometry.cuh"
@@ -7,51 +9,93 @@
 #include "outputs.cuh"
 #include "sums.cuh"
 
-// Add the shares of OUTPUTS windows in a row, from output w on, to the VW elements of the item.
-__device__ inline void add_shares(const Geometry &g, const GRADIENT *grad_output, const Item &item,
-                                  index_t d, index_t h, index_t w, FloatSum<WIDE> (&sum)[VW][VC]) {
-    const Axis width = axis(g, 2);
-    const index_t rows = COUNTED ? count(axis(g, 0), d) * count(axis(g, 1), h) : 1;
+typedef FloatSum<WIDE> Sums[VH][VW][VC];
+
+// What a window gives to each of its taps; its gradient alone where the divisor is that of all.
+__device__ inline WIDE share(GRADIENT gradient, index_t taps) {
+    WIDE wide;
+    convert(gradient, wide);
+    return COUNTED ? divide(wide, (WIDE)taps) : wide;
+}
+
+#ifdef KERNEL_SIZE
+
+// Add the shares of a row of windows, the row-th of those over the block.
+__device__ inline void add_row(const Geometry &g, const GRADIENT *grad_output, const Item &item,
+                               index_t d, int row, Sums &sum) {
+    const index_t h = first_over(1, item.h) + row, w = first_over(2, item.w);
+    FloatSum<WIDE> of_row[VW][VC];
 #pragma unroll
-    for (int n = 0; n < OUTPUTS; ++n) {
-        const index_t at_w = w + n;
-        if (at_w < 0 || at_w >= width.output_size) continue;
-        const Pack<GRADIENT, VC> gradient =
-            load<VC>(grad_output + offset_of(g.strides[0], d, h, at_w));
+    for (int i = 0; i < VW * VC; ++i) of_row[i / VC][i % VC].clear();
+    Pack<GRADIENT, VC> gradient[WINDOWS_OVER[2]];
+    load_row(g, g.strides[0], grad_output, d, h, w, gradient);
+    const index_t taps = COUNTED ? count(axis(g, 0), d) * count(axis(g, 1), h) : 1;
 #pragma unroll
-        for (int c = 0; c < VC; ++c) {
-            WIDE share;
-            convert(gradient.at[c], share);
-            if (COUNTED) share = divide(share, (WIDE)(rows * count(width, at_w)));
+    for (int n = 0; n < WINDOWS_OVER[2]; ++n) {
+        const index_t taps_of_one = COUNTED ? taps * count(axis(g, 2), w + n) : 1;
+        WIDE given[VC];
 #pragma unroll
-            for (int v = 0; v < VW; ++v) {
-                if (is_over(width, n, v)) sum[v][c].take(share);
-            }
-        }
+        for (int c = 0; c < VC; ++c)
+            given[c] = share(gradient[n].at[c], taps_of_one ? taps_of_one : 1);
+#pragma unroll
+        for (int i = 0; i < VW * VC; ++i)
+            if (is_tap(2, tap(2, n, i / VC))) of_row[i / VC][i % VC].take(given[i % VC]);
+    }
+#pragma unroll
+    for (int u = 0; u < VH; ++u) {
+        if (!is_tap(1, tap(1, row, u))) continue;
+#pragma unroll
+        for (int i = 0; i < VW * VC; ++i) sum[u][i / VC][i % VC].merge(of_row[i / VC][i % VC]);
     }
 }
 
+__device__ inline void add_all(const Geometry &g, const GRADIENT *grad_output, const Item &item,
+                               Sums &sum) {
+    const Range over_d = outputs_over(axis(g, 0), item.d);
+#pragma unroll 1
+    for (index_t i = 0; i < over_d.count; ++i)
+#pragma unroll
+        for (int row = 0; row < WINDOWS_OVER[1]; ++row)
+            add_row(g, grad_output, item, over_d.first + i, row, sum);
+}
+
+#else
+
+__device__ inline void add_all(const Geometry &g, const GRADIENT *grad_output, const Item &item,
+                               Sums &sum) {
+    const GRADIENT *row;
+    index_t taps_of_row;
+    const auto begin = [&](index_t d, index_t h) {
+        row = grad_output + offset_of(g.strides[0], d, h, 0);
+        taps_of_row = COUNTED ? count(axis(g, 0), d) * count(axis(g, 1), h) : 1;
+    };
+    add_windows(g, item, begin, [&](index_t w) {
+        const auto gradient = load<VC>(row + w * step_in_row(g.strides[0]));
+        const index_t taps = COUNTED ? taps_of_row * count(axis(g, 2), w) : 1;
+#pragma unroll
+        for (int c = 0; c < VC; ++c) sum[0][0][c].take(share(gradient.at[c], taps));
+    });
+}
+
+#endif
+
 extern "C" __global__ void __launch_bounds__(BLOCK, 4)
-    avg_pool_backward(const GRADIENT *__restrict__ grad_output, GRADIENT *__restrict__ grad_input,
+    avg_pool_backward(const GRADIENT *__restrict__ grad_output, RESULT *__restrict__ grad_input,
                       const Geometry g) {
     const index_t place = item_number();
     if (place >= g.items) return;
     const Item item = item_at(g, place);
-    grad_output += plane_of(g.strides[0], item);
 
-    FloatSum<WIDE> sum[VW][VC];
+    Sums sum;
 #pragma unroll
-    for (int i = 0; i < VW * VC; ++i) sum[i / VC][i % VC].clear();
-    add_windows(g, item, [&](index_t d, index_t h, index_t w) {
-        add_shares(g, grad_output, item, d, h, w, sum);
-    });
-
-    GRADIENT result[VW * VC];
-#pragma unroll
-    for (int i = 0; i < VW * VC; ++i) {
-        WIDE share = sum[i / VC][i % VC].value();
-        if (!COUNTED) share = divide(share, (WIDE)g.divisor);
-        convert(share, result[i]);
-    }
-    store_group(grad_input, g.strides[1], g, item, axis(g, 2).input_size, result);
+    for (int i = 0; i < VH * VW * VC; ++i) sum[i / VC / VW][i / VC % VW][i % VC].clear();
+    add_all(g, grad_output + plane_of(g.strides[0], item), item, sum);
+    store_group(grad_input, g.strides[1], g, item, g.axes[1].input_size, g.axes[2].input_size,
+                [&](int u, int v, int c) {
+                    WIDE share = sum[u][v][c].value();
+                    if (!COUNTED) share = divide(share, (WIDE)g.divisor);
+                    RESULT result;
+                    convert(share, result);
+                    return result;
+                });
 }

@@ -146,15 +146,54 @@ template <>
 struct Order<double>
     : FloatOrder<double, int64, uint64, 0x7ff0000000000000, 0x7fffffffffffffff> {};
 
+// The same order, where it is the value alone that is asked for: an instruction tells the greater
+// of two floats, if one of them is NaN that, and takes no subnormal number for 0.
+template <class T> struct ValueOrder : Order<T> {
+    typedef typename Order<T>::key_t key_t;
+    __device__ static key_t least() { return Order<T>::LEAST; }
+    __device__ static key_t greater(key_t a, key_t b) { return b > a ? b : a; }
+};
+#if !defined(__HIPCC__) && __CUDA_ARCH__ >= 800
+template <class T, class Bits> struct FloatValueOrder {
+    typedef Bits key_t;
+    __device__ static Bits key(T element) { return to_bits(element); }
+    __device__ static T element(Bits key) {
+        T result;
+        from_bits(key, result);
+        return result;
+    }
+    __device__ static Bits least() { return key(Order<T>::element(Order<T>::LEAST)); }
+};
+template <> struct ValueOrder<float> : FloatValueOrder<float, uint32> {
+    __device__ static uint32 greater(uint32 a, uint32 b) {
+        RETURN(0, uint32, "=r", "max.NaN.f32 %0, %1, %2;", "r"(a), "r"(b))
+    }
+};
+template <> struct ValueOrder<float16> : FloatValueOrder<float16, uint16> {
+    __device__ static uint16 greater(uint16 a, uint16 b) {
+        RETURN(0, uint16, "=h", "max.NaN.f16 %0, %1, %2;", "h"(a), "h"(b))
+    }
+};
+template <> struct ValueOrder<bfloat16> : FloatValueOrder<bfloat16, uint16> {
+    __device__ static uint16 greater(uint16 a, uint16 b) {
+        RETURN(0, uint16, "=h", "max.NaN.bf16 %0, %1, %2;", "h"(a), "h"(b))
+    }
+};
+#endif
+
 // --- several at once -------------------------------------------------------------------------
 
 template <class T, int N> struct alignas(sizeof(T) * N) Pack {
     T at[N];
 };
 
-// Load and store N elements, 16 bytes at a time.
+// How many of N elements a load or a store has: up to 16 bytes.
+template <class T, int N> constexpr int width() {
+    return N & (N - 1) ? 1 : N * sizeof(T) > 16 ? 16 / sizeof(T) : N;
+}
+
 template <int N, class T> __device__ inline Pack<T, N> load(const T *from) {
-    constexpr int WIDTH = N * sizeof(T) > 16 ? 16 / sizeof(T) : N;
+    constexpr int WIDTH = width<T, N>();
     Pack<T, N> elements;
 #pragma unroll
     for (int i = 0; i < N; i += WIDTH) {
@@ -166,7 +205,7 @@ template <int N, class T> __device__ inline Pack<T, N> load(const T *from) {
 }
 
 template <int N, class T> __device__ inline void store(T *to, const T (&elements)[N]) {
-    constexpr int WIDTH = N * sizeof(T) > 16 ? 16 / sizeof(T) : N;
+    constexpr int WIDTH = width<T, N>();
 #pragma unroll
     for (int i = 0; i < N; i += WIDTH) {
         Pack<T, WIDTH> pack;

@@ -3,12 +3,13 @@
 typedef INDEX index_t; // int or long long; every position, offset and count of a call fits
 typedef unsigned INDEX unsigned_index_t;
 
-struct Axis { // a pooled one; stride is 0 where the windows are adaptive bins
-    index_t input_size, output_size, kernel_size, stride, dilation, padding_low, padding_high;
-};
-
 struct Divider { // n / divisor for n >= 0 as (high half of n * multiplier, plus n) >> shift
     index_t divisor, multiplier, shift;
+};
+
+struct Axis { // a pooled one; stride is 0 where the windows are adaptive bins
+    index_t input_size, output_size, kernel_size, stride, dilation, padding_low, padding_high;
+    Divider by_output_size, by_stride; // of bins, which have no stride, by their input's size
 };
 
 struct Strides { // of an array, in elements
@@ -28,28 +29,41 @@ struct Geometry {
 // --- where a group is ------------------------------------------------------------------------
 
 struct Item {
-    index_t batch[2], d, h, w, c; // w and c count groups
+    index_t batch[2], d, h, w, c; // h, w and c count groups
 };
 
 __device__ inline uint32 high_half(uint32 a, uint32 b) { return __umulhi(a, b); }
 __device__ inline uint64 high_half(uint64 a, uint64 b) { return __umul64hi(a, b); }
 
-__device__ inline index_t split(index_t &n, const Divider &by) {
-    unsigned_index_t whole = (unsigned_index_t)n;
-    whole = (high_half(whole, (unsigned_index_t)by.multiplier) + whole) >> by.shift;
-    index_t rest = n - (index_t)whole * by.divisor;
-    n = (index_t)whole;
+__device__ inline index_t quotient(index_t n, const Divider &by) {
+    const unsigned_index_t whole = (unsigned_index_t)n;
+    return (index_t)((high_half(whole, (unsigned_index_t)by.multiplier) + whole) >> by.shift);
+}
+
+// What is known of an axis: all items are at 0, or no slower axis has more than one place.
+constexpr int ONE = 0, LAST = 1, MANY = 2;
+
+template <int KIND> __device__ inline index_t split(index_t &n, const Divider &by) {
+    if (KIND == ONE) return 0;
+    if (KIND == LAST) {
+        const index_t all = n;
+        n = 0;
+        return all;
+    }
+    const index_t whole = quotient(n, by), rest = n - whole * by.divisor;
+    n = whole;
     return rest;
 }
 
 __device__ inline Item item_at(const Geometry &g, index_t n) {
+    constexpr int kinds[6] = {PLACES};
     Item item;
-    item.c = split(n, g.c);
-    item.w = split(n, g.w);
-    item.h = split(n, g.h);
-    item.d = split(n, g.d);
-    item.batch[1] = split(n, g.batch);
-    item.batch[0] = n;
+    item.c = split<kinds[5]>(n, g.c);
+    item.w = split<kinds[4]>(n, g.w);
+    item.h = split<kinds[3]>(n, g.h);
+    item.d = split<kinds[2]>(n, g.d);
+    item.batch[1] = split<kinds[1]>(n, g.batch);
+    item.batch[0] = kinds[0] == ONE ? 0 : n;
     return item;
 }
 
@@ -58,13 +72,23 @@ __device__ inline index_t plane_of(const Strides &s, const Item &item) {
     return item.batch[0] * s.batch[0] + item.batch[1] * s.batch[1] + item.c * VC * s.c;
 }
 
+__device__ inline index_t step_in_row(const Strides &s) {
+#ifdef ROWS_RUN_ON // then a load is so many bytes from another, which the instruction says
+    return 1;
+#else
+    return s.w;
+#endif
+}
+
 __device__ inline index_t offset_of(const Strides &s, index_t d, index_t h, index_t w) {
-    return d * s.d + h * s.h + w * s.w;
+    return d * s.d + h * s.h + w * step_in_row(s);
 }
 
 // --- windows ---------------------------------------------------------------------------------
 
 __device__ inline Axis axis(const Geometry &g, int a) {
+    constexpr int ones[3] = {ONES}; // such an axis is there, but not pooled
+    if (ones[a]) return {1, 1, 1, 1, 1, 0, 0, {1, 1, 0}, {1, 1, 0}};
     Axis it = g.axes[a];
 #ifdef KERNEL_SIZE // windows that are known when this is compiled, without dilation
     constexpr int kernel[3] = {KERNEL_SIZE}, stride[3] = {STRIDES}, padding[3] = {PADDINGS};
@@ -80,6 +104,9 @@ struct Range {
     index_t first, count;
 };
 
+__device__ inline bool is_within(index_t position, index_t size) { // and not below 0
+    return (unsigned_index_t)position < (unsigned_index_t)size;
+}
 __device__ inline index_t at_least_0(index_t n) { return n < 0 ? 0 : n; }
 __device__ inline index_t smaller(index_t a, index_t b) { return a < b ? a : b; }
 __device__ inline index_t steps(index_t distance, index_t step) { // rounded up
@@ -88,7 +115,8 @@ __device__ inline index_t steps(index_t distance, index_t step) { // rounded up
 
 // First position of a window, were there no edge.
 __device__ inline index_t origin(const Axis &a, index_t output) {
-    return a.stride ? output * a.stride - a.padding_low : output * a.input_size / a.output_size;
+    if (!a.stride) return quotient(output * a.input_size, a.by_output_size);
+    return output * a.stride - a.padding_low;
 }
 
 __device__ inline index_t number_of_origin(const Geometry &g, index_t d, index_t h, index_t w) {
@@ -100,8 +128,8 @@ __device__ inline index_t number_of_origin(const Geometry &g, index_t d, index_t
 __device__ inline Range taps(const Axis &a, index_t output) {
     index_t first = origin(a, output);
     if (!a.stride) {
-        index_t stop = ((output + 1) * a.input_size + a.output_size - 1) / a.output_size;
-        return {first, stop - first};
+        index_t stop = (output + 1) * a.input_size + a.output_size - 1;
+        return {first, quotient(stop, a.by_output_size) - first};
     }
     index_t skipped = steps(at_least_0(-first), a.dilation);
     first += skipped * a.dilation;

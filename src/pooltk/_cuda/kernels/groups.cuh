@@ -44,19 +44,31 @@ template <class A> __device__ inline void gather(A &accumulator) {
 
 // --- results ---------------------------------------------------------------------------------
 
-// Store a group of VW in a row by VC channels, as far as the row goes.
-template <class T>
+// Store what `element(m, n, c)` gives for a group of VH rows by VW in a row by VC channels, as far
+// as its plane of so many rows and columns goes.
+template <class T, class Element>
 __device__ inline void store_group(T *to, const Strides &s, const Geometry &g, const Item &item,
-                                   index_t length, const T (&elements)[VW * VC]) {
-    const index_t w = item.w * VW;
-    to += plane_of(s, item) + offset_of(s, item.d, item.h, w);
-    if constexpr (VW == 1) {
-        store(to, elements);
-    } else if (g.packed) {
-        store(to, elements);
-    } else {
+                                   index_t rows, index_t columns, Element element) {
+    const index_t h = item.h * VH, w = item.w * VW;
+    to += plane_of(s, item) + offset_of(s, item.d, h, w);
 #pragma unroll
-        for (int n = 0; n < VW; ++n)
-            if (w + n < length) to[n * s.w] = elements[n];
+    for (int m = 0; m < VH; ++m) {
+        if (VH > 1 && h + m >= rows) break;
+        T row[VW * VC];
+#pragma unroll
+        for (int i = 0; i < VW * VC; ++i) row[i] = element(m, i / VC, i % VC);
+        T *at = to + m * s.h;
+        if (VW == 1 || (VC == 1 && g.packed)) {
+            store(at, row);
+        } else {
+#pragma unroll
+            for (int n = 0; n < VW; ++n) {
+                if (w + n >= columns) break;
+                T pixel[VC];
+#pragma unroll
+                for (int c = 0; c < VC; ++c) pixel[c] = row[n * VC + c];
+                store(at + n * step_in_row(s), pixel);
+            }
+        }
     }
 }

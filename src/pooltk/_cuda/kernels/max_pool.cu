@@ -1,13 +1,19 @@
 // Maxima of windows, and the numbers of the taps that win, as asked: VALUES, NUMBERS or both.
 //
-// A thread, or a team of threads, has VW windows in a row, or those of VC channels. Numbers count
-// over the plane, or, if RELATIVE, from the window's origin.
+// A thread, or a team of threads, has a block of VH by VW windows, or those of VC channels. Numbers
+// count over the plane, or, if RELATIVE, from the window's origin.
 
 #include "elements.cuh"
 #include "geometry.cuh"
 #include "groups.cuh"
 #include "windows.cuh"
 #include "winners.cuh"
+
+#ifdef NUMBERS
+typedef Winner Window;
+#else
+typedef Greatest Window;
+#endif
 
 extern "C" __global__ void __launch_bounds__(BLOCK, 4)
     max_pool(const X *__restrict__ x, X *__restrict__ values, NUMBER *__restrict__ numbers,
@@ -17,28 +23,19 @@ extern "C" __global__ void __launch_bounds__(BLOCK, 4)
     if (TEAM == 1 && !is_mine) return;
     const Item item = item_at(g, is_mine ? place : 0);
 
-    Winner window[VW][VC];
-    walk<VW>(g, x + plane_of(g.strides[0], item), item.d, item.h, item.w * VW, window);
+    Window window[VH][VW][VC];
+    walk(g, x + plane_of(g.strides[0], item), item.d, item.h * VH, item.w * VW, window);
 #pragma unroll
-    for (int i = 0; i < VW * VC; ++i) gather(window[i / VC][i % VC]);
+    for (int c = 0; c < VC; ++c) gather(window[0][0][c]); // a team has no more
     if (!is_mine || member() != 0) return;
 
-    const index_t length = g.axes[2].output_size;
+    const index_t rows = g.axes[1].output_size, columns = g.axes[2].output_size;
 #ifdef VALUES
-    X value[VW * VC];
-#pragma unroll
-    for (int i = 0; i < VW * VC; ++i) value[i] = window[i / VC][i % VC].value();
-    store_group(values, g.strides[1], g, item, length, value);
+    store_group(values, g.strides[1], g, item, rows, columns,
+                [&](int m, int n, int c) { return window[m][n][c].value(); });
 #endif
 #ifdef NUMBERS
-    NUMBER number[VW * VC];
-#pragma unroll
-    for (int i = 0; i < VW * VC; ++i) {
-        number[i] = (NUMBER)window[i / VC][i % VC].number;
-#ifdef RELATIVE
-        number[i] -= (NUMBER)number_of_origin(g, item.d, item.h, item.w * VW + i / VC);
-#endif
-    }
-    store_group(numbers, g.strides[2], g, item, length, number);
+    store_group(numbers, g.strides[2], g, item, rows, columns,
+                [&](int m, int n, int c) { return (NUMBER)window[m][n][c].number; });
 #endif
 }

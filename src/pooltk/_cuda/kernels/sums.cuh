@@ -2,6 +2,21 @@
 
 // --- floating --------------------------------------------------------------------------------
 
+#ifdef KERNEL_SIZE
+
+// At most three taps an axis, row by row: so few additions, one after the other, are as exact as
+// those of pairs.
+template <class T> struct FloatSum {
+    T total;
+
+    __device__ void clear() { total = 0; }
+    __device__ void take(T value) { total = add(total, value); }
+    __device__ void merge(const FloatSum &other) { take(other.total); }
+    __device__ T value() const { return total; }
+};
+
+#else
+
 // Adds with Knuth's two-sum: what each addition rounds off is added up beside the total, so that
 // a sum of any length, in any order, is as exact as one rounding lets it be.
 template <class T> struct FloatSum {
@@ -22,6 +37,17 @@ template <class T> struct FloatSum {
         return is_finite(lost) ? add(total, lost) : total;
     }
 };
+
+#endif
+
+// The sum of elements that are loaded together, a power of two of them.
+template <class T> __device__ inline T in_pairs(const T (&each)[1]) { return each[0]; }
+template <class T, int N> __device__ inline T in_pairs(const T (&each)[N]) {
+    T half[N / 2];
+#pragma unroll
+    for (int i = 0; i < N / 2; ++i) half[i] = add(each[i], each[i + N / 2]);
+    return in_pairs(half);
+}
 
 __device__ inline float reciprocal(float divisor) {
     float r = __fdividef(1.0f, divisor);
@@ -134,10 +160,15 @@ __device__ inline void round_to(const Quotient &q, float &to) { convert(to_doubl
 __device__ inline void round_to(const Quotient &q, float16 &to) { convert(to_double(q), to); }
 __device__ inline void round_to(const Quotient &q, bfloat16 &to) { convert(to_double(q), to); }
 
+template <class T> struct Limits {
+    static constexpr bool HAS_SIGN = T(-1) < T(0);
+    static constexpr uint64 GREATEST = ~0ull >> (64 - 8 * sizeof(T) + HAS_SIGN);
+};
+
 // To an integer: half to even, and no further than the type goes.
 template <class T> __device__ inline void round_to(const Quotient &q, T &to) {
-    constexpr bool HAS_SIGN = T(-1) < T(0);
-    constexpr uint64 GREATEST = ~0ull >> (64 - 8 * sizeof(T) + HAS_SIGN);
+    constexpr bool HAS_SIGN = Limits<T>::HAS_SIGN;
+    constexpr uint64 GREATEST = Limits<T>::GREATEST;
     uint64 size = (uint64)q.whole.high << 32 | q.whole.low;
     bool is_odd = size & 1;
     bool round_up = 2 * q.rest > q.divisor || (2 * q.rest == q.divisor && is_odd);
@@ -149,3 +180,28 @@ template <class T> __device__ inline void round_to(const Quotient &q, T &to) {
     }
     to = (T)(q.is_negative ? 0 - size : size);
 }
+
+#ifdef TINY_SUMS
+// The same of magnitudes below 2**22: then a quotient of floats is off by less than 1.
+template <class T> __device__ inline void round_quotient(int32 sum, int32 divisor, T &to) {
+    const bool is_negative = (sum ^ divisor) < 0;
+    const int32 n = sum < 0 ? -sum : sum, by = divisor < 0 ? -divisor : divisor;
+    int32 whole = (int32)multiply((float)n, reciprocal((float)by));
+    int32 rest = n - whole * by;
+    if (rest < 0) {
+        whole -= 1;
+        rest += by;
+    } else if (rest >= by) {
+        whole += 1;
+        rest -= by;
+    }
+    whole += 2 * rest > by || (2 * rest == by && (whole & 1));
+    // In 32 bits any magnitude has room, but none below 0 in a type without a sign.
+    constexpr bool FITS = sizeof(T) >= sizeof(int32);
+    constexpr int32 GREATEST = FITS ? 0x7fffffff : (int32)Limits<T>::GREATEST;
+    int32 most = GREATEST;
+    if (is_negative) most = Limits<T>::HAS_SIGN ? GREATEST + !FITS : 0;
+    whole = whole < most ? whole : most;
+    to = (T)(is_negative ? -whole : whole);
+}
+#endif
