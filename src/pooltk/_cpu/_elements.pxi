@@ -238,19 +238,23 @@ cdef void store_row(
             store_elements(src, <float16_t*>dst, stride, n)
         elif kind == BFLOAT16:
             store_elements(src, <bfloat16_t*>dst, stride, n)
-        elif acc_t is float:  # winners
-            if kind == INT8:
-                store_elements(src, <int8_t*>dst, stride, n)
-            elif kind == UINT8:
-                store_elements(src, <uint8_t*>dst, stride, n)
-            elif kind == INT16:
-                store_elements(src, <int16_t*>dst, stride, n)
-            elif kind == UINT16:
-                store_elements(src, <uint16_t*>dst, stride, n)
+        elif kind == INT8:
+            store_elements(src, <int8_t*>dst, stride, n)
+        elif kind == UINT8:
+            store_elements(src, <uint8_t*>dst, stride, n)
+        elif kind == INT16:
+            store_elements(src, <int16_t*>dst, stride, n)
+        elif kind == UINT16:
+            store_elements(src, <uint16_t*>dst, stride, n)
         elif kind == INT32:
             store_elements(src, <int32_t*>dst, stride, n)
         elif kind == UINT32:
             store_elements(src, <uint32_t*>dst, stride, n)
+        elif acc_t is double:
+            if kind == INT64:
+                store_elements(src, <int64_t*>dst, stride, n)
+            else:
+                store_elements(src, <uint64_t*>dst, stride, n)
     elif acc_t is int16_t:
         if kind == FLOAT16:
             store_elements(src, <float16_t*>dst, stride, n)
@@ -275,27 +279,45 @@ cdef void quotients(
 
 
 cdef void store_means(
-    const int32_t* sums, const int32_t* counts, double rest, item_t* dst, Py_ssize_t stride,
-    Py_ssize_t n, double least, double most,
+    kind_t kind, const int32_t* sums, const int32_t* counts, double rest, char* dst,
+    Py_ssize_t stride, Py_ssize_t n,
 ) noexcept nogil:
     """Averages of short integers, in double: its quotients are never taken for a tie wrongly.
 
     Adding and taking away 1.5 * 2**52 rounds to an integer, half to even, in vector code.
     """
     cdef double values[QUOTIENTS]
-    cdef double shift = 6755399441055744.0
+    cdef double shift = 6755399441055744.0, least = least_of(kind), most = most_of(kind)
     cdef Py_ssize_t j = 0, count, i
     while j < n:
         count = min(QUOTIENTS, n - j)
         quotients(sums + j, NULL if counts == NULL else counts + j, rest, values, count)
-        if least < most:  # an integer's
+        if kind > BFLOAT16:
             for i in range(count):
                 values[i] = values[i] + shift - shift
                 values[i] = least if values[i] < least else values[i]
                 values[i] = most if values[i] > most else values[i]
-        store_elements(values, dst, stride, count)
-        dst = <item_t*>(<char*>dst + count * stride)
+        store_row(kind, values, dst + j * stride, stride, count)
         j += count
+
+
+cdef inline double most_of(kind_t kind) noexcept nogil:
+    """Of the integers that an average of 16 bits may exceed."""
+    if kind == INT8:
+        return 127
+    if kind == UINT8:
+        return 255
+    if kind == INT16:
+        return 32767
+    return 65535 if kind == UINT16 else INFINITY
+
+
+cdef inline double least_of(kind_t kind) noexcept nogil:
+    if kind == INT8:
+        return -128
+    if kind == INT16:
+        return -32768
+    return 0 if kind >= UINT8 else -INFINITY
 
 
 cdef void store_small_means(
@@ -317,42 +339,16 @@ cdef void store_mean_row(
     char* dst, Py_ssize_t stride, Py_ssize_t n,
 ) noexcept nogil:
     small = small and counts == NULL and -1e6 < rest < 1e6
-    if kind == UINT8:
-        if small and stride == 1:
-            store_small_means(sums, <float>rest, <uint8_t*>dst, n, 0, 255)
-        else:
-            store_means(sums, counts, rest, <uint8_t*>dst, stride, n, 0, 255)
-    elif kind == INT8:
-        if small and stride == 1:
-            store_small_means(sums, <float>rest, <int8_t*>dst, n, -128, 127)
-        else:
-            store_means(sums, counts, rest, <int8_t*>dst, stride, n, -128, 127)
-    elif kind == UINT16:
-        if small and stride == 2:
-            store_small_means(sums, <float>rest, <uint16_t*>dst, n, 0, 65535)
-        else:
-            store_means(sums, counts, rest, <uint16_t*>dst, stride, n, 0, 65535)
-    elif kind == INT16:
-        if small and stride == 2:
-            store_small_means(sums, <float>rest, <int16_t*>dst, n, -32768, 32767)
-        else:
-            store_means(sums, counts, rest, <int16_t*>dst, stride, n, -32768, 32767)
-    elif kind == UINT32:
-        store_means(sums, counts, rest, <uint32_t*>dst, stride, n, 0, 4294967295.0)
-    elif kind == INT32:
-        store_means(sums, counts, rest, <int32_t*>dst, stride, n, -2147483648.0, 2147483647.0)
-    elif kind == UINT64:
-        store_means(sums, counts, rest, <uint64_t*>dst, stride, n, 0, INFINITY)
-    elif kind == INT64:
-        store_means(sums, counts, rest, <int64_t*>dst, stride, n, -INFINITY, INFINITY)
-    elif kind == FLOAT32:
-        store_means(sums, counts, rest, <float*>dst, stride, n, 0, 0)
-    elif kind == FLOAT64:
-        store_means(sums, counts, rest, <double*>dst, stride, n, 0, 0)
-    elif kind == FLOAT16:
-        store_means(sums, counts, rest, <float16_t*>dst, stride, n, 0, 0)
+    if small and kind == UINT8 and stride == 1:
+        store_small_means(sums, <float>rest, <uint8_t*>dst, n, 0, 255)
+    elif small and kind == INT8 and stride == 1:
+        store_small_means(sums, <float>rest, <int8_t*>dst, n, -128, 127)
+    elif small and kind == UINT16 and stride == 2:
+        store_small_means(sums, <float>rest, <uint16_t*>dst, n, 0, 65535)
+    elif small and kind == INT16 and stride == 2:
+        store_small_means(sums, <float>rest, <int16_t*>dst, n, -32768, 32767)
     else:
-        store_means(sums, counts, rest, <bfloat16_t*>dst, stride, n, 0, 0)
+        store_means(kind, sums, counts, rest, dst, stride, n)
 
 
 cdef void store_quotient(

@@ -16,11 +16,13 @@ cdef extern from "_winners.h" nogil:
         double* dst, Py_ssize_t dst_pixel,
     )
     void gather_pairs_float(
-        const float* row0, const float* row1, const float* grads, float* dst0, float* dst1,
+        Py_ssize_t pairs, const float* row0, const float* row1, Py_ssize_t src_pair,
+        const float* grads, Py_ssize_t grad_row, float* dst0, float* dst1, Py_ssize_t dst_pair,
         Py_ssize_t n,
     )
     void gather_pairs_double(
-        const double* row0, const double* row1, const double* grads, double* dst0, double* dst1,
+        Py_ssize_t pairs, const double* row0, const double* row1, Py_ssize_t src_pair,
+        const double* grads, Py_ssize_t grad_row, double* dst0, double* dst1, Py_ssize_t dst_pair,
         Py_ssize_t n,
     )
     cdef enum:
@@ -250,7 +252,7 @@ cdef bint are_pairs(const job_t* job) noexcept nogil:
             return False
     return (
         job.channels == 1 and job.indices.data == NULL
-        and 16 <= job.window[2].input_size <= GATHERED
+        and 8 <= job.window[2].input_size <= GATHERED
     )
 
 
@@ -278,33 +280,46 @@ cdef void gather_pairs_block(
     cdef const vector_t* grads
     cdef char* dst[2]
     cdef const char* src
-    cdef bint direct = rows_are_direct(&job.dst, kind_of(scratch), 1)
+    cdef bint direct = rows_are_direct(&job.dst, kind_of(scratch), 1), all_direct
+    cdef Py_ssize_t pairs
+    all_direct = (
+        direct and columns == 2 * outputs and rows_are_direct(&job.src, kind_of(scratch), 1)
+        and rows_are_direct(&job.grad, kind_of(scratch), 1)
+    )
     for z in range(job.window[0].input_size):
         y = row
         while y < row_end:
+            pairs = 0 if y // 2 == job.window[1].output_size else 1
+            if all_direct:  # as many as there are whole ones
+                pairs = min(row_end // 2, job.window[1].output_size) - y // 2
             for i in range(min(2, row_end - y)):
                 dst[i] = dst_offset + address(&job.dst, z, y + i, 0, 0)
                 to_rows[i] = <vector_t*>dst[i] if direct else result + i * columns
                 fill(to_rows[i] + 2 * outputs, <vector_t>0, columns - 2 * outputs)
-                if y // 2 == job.window[1].output_size:
+                if pairs == 0:
                     fill(to_rows[i], <vector_t>0, columns)
                 else:
                     src = item_offset + address(&job.src, z, y + i, 0, 0)
-                    prefetch(src + 2 * job.src.stride[1], columns * job.src.item)
                     rows[i] = row_of(&job.src, src, columns, loaded + i * columns)
-            if y // 2 < job.window[1].output_size:
+            if pairs > 0:
                 grads = row_of(
                     &job.grad, grad_offset + address(&job.grad, z, y // 2, 0, 0), outputs,
                     loaded + 2 * columns,
                 )
                 if vector_t is float:
-                    gather_pairs_float(rows[0], rows[1], grads, to_rows[0], to_rows[1], outputs)
+                    gather_pairs_float(
+                        pairs, rows[0], rows[1], 2 * job.src.stride[1], grads, job.grad.stride[1],
+                        to_rows[0], to_rows[1], 2 * job.dst.stride[1], outputs,
+                    )
                 else:
-                    gather_pairs_double(rows[0], rows[1], grads, to_rows[0], to_rows[1], outputs)
+                    gather_pairs_double(
+                        pairs, rows[0], rows[1], 2 * job.src.stride[1], grads, job.grad.stride[1],
+                        to_rows[0], to_rows[1], 2 * job.dst.stride[1], outputs,
+                    )
             for i in range(min(2, row_end - y)):
                 if not direct:
                     store_columns(&job.dst, to_rows[i], dst[i], columns, 1)
-            y += 2
+            y += 2 * max(1, pairs)
 
 
 cdef inline const vector_t* row_of(

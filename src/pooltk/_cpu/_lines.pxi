@@ -56,6 +56,8 @@ cdef void pool_in_registers(const job_t* job, const tile_t* tile, const acc_t* _
     cdef Py_ssize_t rows[3]
     cdef acc_t divisors[3 * LINE]
     cdef small_windows w
+    if not (acc_t is float or acc_t is int16_t):
+        return
     line //= sizeof(acc_t)
     w.op = job.op
     w.columns = <int>width.kernel_size

@@ -352,39 +352,77 @@ static void OF(gather_pixels)(
     }
 }
 
-/* Windows of 2 x 2, stride 2, inside two rows: winners are not told but by masks. */
-static void OF(gather_pairs)(
-    const T *row0, const T *row1, const T *grads, T *dst0, T *dst1, ptrdiff_t n)
+/* Windows of 2 x 2, stride 2, inside two rows: winners are not told but by masks. From output j on, of
+ * n; where there are fewer than a vector, they are SOME. */
+static ALWAYS_INLINE void OF(gather_pair)(
+    int some, const T *row0, const T *row1, const T *grads, T *dst0, T *dst1, ptrdiff_t j,
+    ptrdiff_t n)
 {
-    ptrdiff_t j = 0;
-    for (; n >= WIDTH && j < n; j += WIDTH) {
-        VECTOR low0, high0, low1, high1, a, b, c, d, grad, upper, lower;
-        MASK b_wins, d_wins, lower_wins;
-        j = j > n - WIDTH ? n - WIDTH : j;
-        low0 = OF(load)(row0 + 2 * j), high0 = OF(load)(row0 + 2 * j + WIDTH);
-        low1 = OF(load)(row1 + 2 * j), high1 = OF(load)(row1 + 2 * j + WIDTH);
-        a = OF(even)(low0, high0), b = OF(odd)(low0, high0);
-        c = OF(even)(low1, high1), d = OF(odd)(low1, high1);
-        b_wins = OF(beats)(b, a), d_wins = OF(beats)(d, c);
-        a = OF(choose)(b_wins, b, a), c = OF(choose)(d_wins, d, c);
-        lower_wins = OF(beats)(c, a);
-        grad = OF(sorted)(OF(one_nan)(OF(sum)(OF(load)(grads + j), OF(all)(0))));
-        upper = OF(where_not)(lower_wins, grad), lower = OF(where)(lower_wins, grad);
-        a = OF(where_not)(b_wins, upper), b = OF(where)(b_wins, upper);
-        c = OF(where_not)(d_wins, lower), d = OF(where)(d_wins, lower);
-        OF(store)(dst0 + 2 * j, OF(low_halves)(a, b));
-        OF(store)(dst0 + 2 * j + WIDTH, OF(high_halves)(a, b));
-        OF(store)(dst1 + 2 * j, OF(low_halves)(c, d));
-        OF(store)(dst1 + 2 * j + WIDTH, OF(high_halves)(c, d));
+#if defined(__AVX2__)
+    VECTOR now = OF(first)(n), low = OF(first)(2 * n), high = OF(first)(2 * n - WIDTH);
+#define LOADED(mask, p) (some ? OF(load_where)(mask, p) : OF(load)(p))
+#define STORED(mask, p, a) (some ? OF(store_where)(mask, p, a) : OF(store)(p, a))
+#else
+#define LOADED(mask, p) OF(load)(p)
+#define STORED(mask, p, a) OF(store)(p, a)
+    (void)some, (void)n;
+#endif
+    VECTOR low0 = LOADED(low, row0 + 2 * j), high0 = LOADED(high, row0 + 2 * j + WIDTH);
+    VECTOR low1 = LOADED(low, row1 + 2 * j), high1 = LOADED(high, row1 + 2 * j + WIDTH);
+    VECTOR a = OF(even)(low0, high0), b = OF(odd)(low0, high0);
+    VECTOR c = OF(even)(low1, high1), d = OF(odd)(low1, high1);
+    MASK b_wins = OF(beats)(b, a), d_wins = OF(beats)(d, c);
+    a = OF(choose)(b_wins, b, a), c = OF(choose)(d_wins, d, c);
+    MASK lower_wins = OF(beats)(c, a);
+    VECTOR grad = OF(sorted)(OF(one_nan)(OF(sum)(LOADED(now, grads + j), OF(all)(0))));
+    VECTOR upper = OF(where_not)(lower_wins, grad), lower = OF(where)(lower_wins, grad);
+    a = OF(where_not)(b_wins, upper), b = OF(where)(b_wins, upper);
+    c = OF(where_not)(d_wins, lower), d = OF(where)(d_wins, lower);
+    STORED(low, dst0 + 2 * j, OF(low_halves)(a, b));
+    STORED(high, dst0 + 2 * j + WIDTH, OF(high_halves)(a, b));
+    STORED(low, dst1 + 2 * j, OF(low_halves)(c, d));
+    STORED(high, dst1 + 2 * j + WIDTH, OF(high_halves)(c, d));
+#undef LOADED
+#undef STORED
+}
+
+/* Pairs of rows, n outputs of each; the distance of pairs and of gradients in bytes. */
+static void OF(gather_pairs)(
+    ptrdiff_t pairs, const T *row0, const T *row1, ptrdiff_t src_pair, const T *grads,
+    ptrdiff_t grad_row, T *dst0, T *dst1, ptrdiff_t dst_pair, ptrdiff_t n)
+{
+#define NEXT(p, bytes) p = (void *)((char *)p + (bytes))
+    for (; pairs > 0; pairs--) {
+        ptrdiff_t j = 0;
+        for (; n >= WIDTH && j < n; j += WIDTH) {
+            j = j > n - WIDTH ? n - WIDTH : j;
+            prefetch_line((const char *)(row0 + 2 * j) + AHEAD);
+            prefetch_line((const char *)(row1 + 2 * j) + AHEAD);
+            OF(gather_pair)(0, row0, row1, grads, dst0, dst1, j, n);
+        }
+#if defined(__AVX2__)
+        if (j < n) {
+            prefetch_line((const char *)row0 + AHEAD);
+            prefetch_line((const char *)row1 + AHEAD);
+            OF(gather_pair)(1, row0, row1, grads, dst0, dst1, 0, n);
+            j = n;
+        }
+#endif
+        for (; j < n; j++) {
+            int b_wins = tap_wins(row0[2 * j + 1], row0[2 * j]);
+            int d_wins = tap_wins(row1[2 * j + 1], row1[2 * j]);
+            int lower_wins = tap_wins(row1[2 * j + d_wins], row0[2 * j + b_wins]);
+            T grad = grads[j] + 0;
+            dst0[2 * j] = dst0[2 * j + 1] = dst1[2 * j] = dst1[2 * j + 1] = 0;
+            (lower_wins ? dst1 + d_wins : dst0 + b_wins)[2 * j] = grad == grad ? grad : (T)NAN;
+        }
+        NEXT(row0, src_pair);
+        NEXT(row1, src_pair);
+        NEXT(grads, grad_row);
+        NEXT(dst0, dst_pair);
+        NEXT(dst1, dst_pair);
     }
-    for (; j < n; j++) {
-        int b_wins = tap_wins(row0[2 * j + 1], row0[2 * j]);
-        int d_wins = tap_wins(row1[2 * j + 1], row1[2 * j]);
-        int lower_wins = tap_wins(row1[2 * j + d_wins], row0[2 * j + b_wins]);
-        T grad = grads[j] + 0;
-        dst0[2 * j] = dst0[2 * j + 1] = dst1[2 * j] = dst1[2 * j + 1] = 0;
-        (lower_wins ? dst1 + d_wins : dst0 + b_wins)[2 * j] = grad == grad ? grad : (T)NAN;
-    }
+#undef NEXT
 }
 
 /* Of each plane in turn one gradient, if what won it lies in the plane's block. */
