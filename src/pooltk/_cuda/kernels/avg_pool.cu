@@ -57,7 +57,7 @@ struct Window {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(BLOCK, 4)
+extern "C" __global__ void __launch_bounds__(BLOCK, 3)
     avg_pool(const X *__restrict__ x, RESULT *__restrict__ result, const Geometry g) {
     const index_t place = item_number();
     const bool is_mine = place < g.items;

@@ -79,7 +79,7 @@ __device__ inline void add_all(const Geometry &g, const GRADIENT *grad_output, c
 
 #endif
 
-extern "C" __global__ void __launch_bounds__(BLOCK, 4)
+extern "C" __global__ void __launch_bounds__(BLOCK, 3)
     avg_pool_backward(const GRADIENT *__restrict__ grad_output, RESULT *__restrict__ grad_input,
                       const Geometry g) {
     const index_t place = item_number();

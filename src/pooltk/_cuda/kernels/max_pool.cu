@@ -15,7 +15,7 @@ typedef Winner Window;
 typedef Greatest Window;
 #endif
 
-extern "C" __global__ void __launch_bounds__(BLOCK, 4)
+extern "C" __global__ void __launch_bounds__(BLOCK, 3)
     max_pool(const X *__restrict__ x, X *__restrict__ values, NUMBER *__restrict__ numbers,
              const Geometry g) {
     const index_t place = item_number();

@@ -101,7 +101,7 @@ __device__ inline void add_all(const Geometry &g, const NUMBER *numbers,
 
 #endif
 
-extern "C" __global__ void __launch_bounds__(BLOCK, 4)
+extern "C" __global__ void __launch_bounds__(BLOCK, 3)
     max_pool_backward(GRADIENT *__restrict__ grad_input, const NUMBER *__restrict__ numbers,
                       const GRADIENT *__restrict__ grad_output, const Geometry g) {
     const index_t place = item_number();
