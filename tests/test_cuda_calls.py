@@ -1,7 +1,7 @@
 """What a call does besides computing: CuPy's rules, through the call log of the emulated device.
 
 A call works on the current stream and the array's own device, waits for nothing, reads no value,
-copies nothing to the host, and allocates its result alone.
+copies nothing to the host, and allocates its result alone, but for what one kernel leaves another.
 """
 
 import gc
@@ -14,6 +14,7 @@ import pytest
 from _cpu_cases import Case, array_of, assert_same_bits
 
 import pooltk
+from pooltk import _checks, _recent
 
 pytestmark = pytest.mark.gpu
 
@@ -147,6 +148,42 @@ def test_maxima_have_the_bits_of_the_cpu(cupy, case):
         expected = case.pool(operation, *((x, grad_output)[k] for k in order))
         result = case.pool(operation, *(on_device[k] for k in order))
         assert_same_bits(result.get() + 0, expected + 0)  # but for the sign of a zero
+
+
+def test_a_call_like_an_earlier_one_needs_no_second_look(cupy, monkeypatch):
+    """Whatever its array's elements are, and where they begin."""
+    monkeypatch.setattr(_recent, "ready", {})
+    memory = array_of((4 * 32 + 1,), "float32", 0)
+    grad_output = array_of((2, 16), "float32", 1)
+
+    def calls(first):
+        x = memory[first : first + 4 * 32].reshape(4, 32)
+        on_device = cupy.asarray(memory)[first : first + 4 * 32].reshape(4, 32)
+        for of, given, gradient in ((np, x, grad_output), (cupy, on_device, None)):
+            gradient = of.asarray(grad_output) if gradient is None else gradient
+            values, indices = pooltk.max_pool2d(given, 2, return_indices=True)
+            results = [
+                values,
+                indices,
+                pooltk.max_pool2d(given, 2),
+                pooltk.avg_pool2d(given, 2, count_include_pad=False),
+                pooltk.adaptive_avg_pool2d(given, (2, 16)),
+                pooltk.max_pool2d_backward(gradient, given, 2),
+                pooltk.max_pool2d_backward(gradient, given, 2, indices=indices),
+                pooltk.avg_pool2d_backward(gradient, (4, 32), 2),
+            ]
+            yield [result if of is np else result.get() for result in results]
+
+    def same(results):
+        for expected, result in zip(*results, strict=True):
+            np.testing.assert_allclose(result, expected, rtol=1e-6, atol=1e-6)
+
+    same(calls(0))
+    monkeypatch.setattr(_checks, "sliding_axes", None)
+    for first in (0, 1):
+        same(calls(first))
+    with pytest.raises(TypeError):  # not called
+        pooltk.max_pool2d(cupy.asarray(memory)[:128].reshape(4, 32), 3)
 
 
 # --- devices -------------------------------------------------------------------------------

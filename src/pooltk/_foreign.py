@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy
 
-from . import _checks, _cpu, _support
+from . import _checks, _cpu, _recent, _support
 from ._geometry import Axis, result_shape
 
 _INT64 = numpy.dtype(numpy.int64)
@@ -240,6 +240,7 @@ class _Cupy(Library):
 
         self._pool = _pool
         plain_types.add(cupy.ndarray)
+        _recent.device_types.add(cupy.ndarray)
 
     def check(self, function: str, argument: str, x: Any) -> None:
         """Nothing to refuse: where CuPy has arrays, it has their device."""

@@ -1,9 +1,9 @@
 """Calls like an earlier one: what has been checked once needs no second look.
 
-A call on a small array takes as long as its checks do. So what a call with a NumPy array came to,
-the plan of a kernel, is kept by all that decided it: the function, the layout of the array, and the
-options, as the bytes that `marshal` makes of them. These tell `True` and `1.0` from `1`, in tuples
-too, and take less time than a look at the type of each.
+A call on a small array takes as long as its checks do. So what a call with an array of NumPy or
+CuPy came to is kept by all that decided it: the function, the layout of the array, and the options,
+as the bytes that `marshal` makes of them. These tell `True` and `1.0` from `1`, in tuples too, and
+take less time than a look at the type of each.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +17,7 @@ Call = tuple[Any, ...]
 
 # What pools the arrays of a call, and returns the result.
 ready: dict[Call, Callable[..., Any]] = {}
+device_types: set[type] = set()  # of CuPy's arrays, once one has been met
 _MOST = 4096
 
 
@@ -31,12 +32,15 @@ def recalled(pool: Callable[..., Any]) -> Callable[..., Any]:
     def recall(
         function: str, ndim: int, x: Any, options: tuple[Any, ...], out: Any, *others: Any
     ) -> Any:
-        call = None
-        if type(x) is ndarray and out is None:
+        call: Call | None = None
+        kind = type(x)
+        if out is None and (kind is ndarray or kind in device_types):
             try:
                 call = (function, x.shape, x.strides, x.dtype, dumps(options, 0))
+                if kind is not ndarray:
+                    call += (x.data.device_id,)
                 if others:
-                    call += tuple(map(_layout, others))
+                    call += tuple(map(_layout if kind is ndarray else _device_layout, others))
             except ValueError:  # an option without bytes, an array of another kind
                 return pool(None, function, ndim, x, *others, *options, out)
             known = ready.get(call)
@@ -62,6 +66,14 @@ def _layout(other: Any) -> tuple[Any, ...] | None:
     if type(other) is not ndarray or not other.dtype.isnative:
         raise ValueError
     return (other.shape, other.strides, other.dtype)
+
+
+def _device_layout(other: Any) -> tuple[Any, ...] | None:
+    if other is None:
+        return None
+    if type(other) not in device_types:
+        raise ValueError
+    return (other.shape, other.strides, other.dtype, other.data.device_id)
 
 
 def _are_plain(options: Sequence[Any]) -> bool:

@@ -239,6 +239,32 @@ def _avg_pool_backward(
     return grad_input
 
 
+# --- calls like an earlier one, whose arguments need no second look ------------------------
+
+
+def _ready_for(pool: Callable[..., Any]) -> Callable[..., Callable[[Any], Any]]:
+    def ready(_: Any, *options: Any) -> Callable[[Any], Any]:
+        return lambda array: pool(array, *options, None)
+
+    return ready
+
+
+ready_max_pool, ready_avg_pool, ready_avg_pool_backward = map(
+    _ready_for, (max_pool, avg_pool, avg_pool_backward)
+)
+
+
+def ready_max_pool_backward(
+    grad_output: Any, x: Any, axes: tuple[Axis, ...], channels_last: bool, indices: Any
+) -> Callable[..., Any]:
+    """As the CPU's has them: with `x`, the result, `indices` and `grad_output`."""
+
+    def run(x: Any, out: Any, indices: Any, grad_output: Any) -> Any:
+        return max_pool_backward(grad_output, x, axes, channels_last, indices, out)
+
+    return run
+
+
 # --- types, as the kernels name them -------------------------------------------------------
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from .. import _checks, _cpu, _dispatch
+from .. import _checks, _dispatch, _reference
 from .._recent import Call, recalled, remember
 from .._types import Array, DataFormat, Ints, Padding
 
@@ -514,8 +514,8 @@ def run_avg_pool(
         out = _dispatch.out_array(function, "out", out, shape, dtype, [x])
     backend = _dispatch.backend(x)
     options = (count_include_pad, divisor_override, dtype)
-    if call is not None and backend is _cpu:
-        remember(call, _cpu.ready_avg_pool(x, axes, channels_last, *options))
+    if call is not None and backend is not _reference:
+        remember(call, backend.ready_avg_pool(x, axes, channels_last, *options))
     return backend.avg_pool(_dispatch.native(x), axes, channels_last, *options, out)
 
 
@@ -587,6 +587,6 @@ def run_avg_pool_backward(
         out = _dispatch.out_array(function, "out", out, input_shape, dtype, [grad_output])
     backend = _dispatch.backend(grad_output)
     options = (input_shape, axes, channels_last, count_include_pad, divisor_override)
-    if call is not None and backend is _cpu:
-        remember(call, _cpu.ready_avg_pool_backward(grad_output, *options))
+    if call is not None and backend is not _reference:
+        remember(call, backend.ready_avg_pool_backward(grad_output, *options))
     return backend.avg_pool_backward(_dispatch.native(grad_output), *options, out)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .. import _checks, _cpu, _dispatch
+from .. import _checks, _dispatch, _reference
 from .._recent import Call, recalled, remember
 from .._types import Array, DataFormat, Ints, Padding
 
@@ -437,8 +437,8 @@ def run_max_pool(
         else:
             out = _dispatch.out_array(function, "out", out, shape, dtype, [x])
     backend = _dispatch.backend(x)
-    if call is not None and backend is _cpu:
-        remember(call, _cpu.ready_max_pool(x, axes, channels_last, return_indices))
+    if call is not None and backend is not _reference:
+        remember(call, backend.ready_max_pool(x, axes, channels_last, return_indices))
     return backend.max_pool(_dispatch.native(x), axes, channels_last, return_indices, out)
 
 
@@ -512,8 +512,8 @@ def run_max_pool_backward(
         out = _dispatch.out_array(function, "out", out, tuple(x.shape), dtype, inputs)
     winners = None if indices is None else _dispatch.as_indices(indices)
     backend = _dispatch.backend(grad_output)
-    if call is not None and backend is _cpu and winners is indices:
-        ready = _cpu.ready_max_pool_backward(grad_output, x, axes, channels_last, indices)
+    if call is not None and backend is not _reference and winners is indices:
+        ready = backend.ready_max_pool_backward(grad_output, x, axes, channels_last, indices)
         remember(call, lambda grad_output, x, indices: ready(x, None, indices, grad_output))
     arrays = _dispatch.native(grad_output), _dispatch.native(x)
     return backend.max_pool_backward(*arrays, axes, channels_last, winners, out)
