@@ -112,7 +112,7 @@ def plan(
     most = 16 if kernel == "max_pool" and layouts[2] is None else 8
     vector_h, vector_w, chunk, team, run = 1, 1, 1, 1, False
     strides = seen.axes[1].stride * seen.axes[2].stride if known and is_backward else 1
-    vector_c = _channel_vector(seen, roles, layouts, max(1, 16 // strides))
+    vector_c = _channel_vector(seen, roles, layouts, 16 // strides)
     if known:
         vector_w, chunk = _row_vector(seen, roles, layouts, is_backward, most)
         vector_h = _column_vector(seen, is_backward, most, vector_w, vector_c)
@@ -135,7 +135,7 @@ def plan(
         f"VW={vector_w}",
         f"VC={vector_c}",
         f"CHUNK={chunk}",
-        *(["ROWS_RUN_ON"] if all(_rows_run_on(seen, k) for k in present) else []),
+        *(["ROWS_RUN_ON"] if all(seen.strides[k][4] == 1 for k in present) else []),
         *(["RUN"] if run else []),
     ]
     if known:
@@ -236,11 +236,6 @@ def _see(
         tuple(1 if layout is None else layout.itemsize for layout in layouts),
         tuple(layout is not None and layout.aligned for layout in layouts),
     )
-
-
-def _rows_run_on(seen: _Seen, array: int) -> bool:
-    """Tell whether neighbours in a row are neighbours in memory."""
-    return seen.strides[array][4] == 1
 
 
 def _takes_packs(seen: _Seen, array: int, length: int, axis: int = 4) -> bool:

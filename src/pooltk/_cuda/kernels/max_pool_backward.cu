@@ -58,12 +58,9 @@ __device__ inline void add_row(const Geometry &g, const NUMBER *numbers,
 
 __device__ inline void add_all(const Geometry &g, const NUMBER *numbers,
                                const GRADIENT *grad_output, const Item &item, Sums &sum) {
-    const Range over_d = outputs_over(axis(g, 0), item.d);
-#pragma unroll 1
-    for (index_t i = 0; i < over_d.count; ++i)
-#pragma unroll
-        for (int row = 0; row < WINDOWS_OVER[1]; ++row)
-            add_row(g, numbers, grad_output, item, over_d.first + i, row, sum);
+    add_rows(g, item, [&](index_t d, int row) {
+        add_row(g, numbers, grad_output, item, d, row, sum);
+    });
 }
 
 #else

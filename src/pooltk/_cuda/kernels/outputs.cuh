@@ -34,6 +34,16 @@ __device__ inline index_t first_over(int a, index_t item) {
     return item * (VECTORS[a] / stride[a]) + FIRSTS[a];
 }
 
+// Call `add(d, row)` for the rows of windows over an item: so many planes, and the row-th in each.
+template <class Add>
+__device__ inline void add_rows(const Geometry &g, const Item &item, Add add) {
+    const Range over_d = outputs_over(axis(g, 0), item.d);
+#pragma unroll 1
+    for (index_t i = 0; i < over_d.count; ++i)
+#pragma unroll
+        for (int row = 0; row < WINDOWS_OVER[1]; ++row) add(over_d.first + i, row);
+}
+
 // What a row of windows has, from (d, h, w) on, VC channels each; 0 where there is no window.
 template <class T>
 __device__ inline void load_row(const Geometry &g, const Strides &s, const T *from, index_t d,

@@ -107,6 +107,17 @@ struct Quotient {
     bool is_negative;
 };
 
+// A quotient that is off by less than 1 may have a rest that says which whole number it is.
+template <class T> __device__ inline void settle(T &whole, T &rest, T divisor) {
+    if (rest < 0) {
+        whole -= 1;
+        rest += divisor;
+    } else if (rest >= divisor) {
+        whole += 1;
+        rest -= divisor;
+    }
+}
+
 __device__ inline Quotient divide(Limbs sum, int64 divisor) {
     bool is_negative = sum.high < 0;
     if (is_negative) {
@@ -124,13 +135,7 @@ __device__ inline Quotient divide(Limbs sum, int64 divisor) {
         int64 n = sum.high << 32 | (int64)sum.low;
         int64 whole = (int64)multiply((double)n, reciprocal((double)divisor));
         int64 rest = n - whole * divisor;
-        if (rest < 0) {
-            whole -= 1;
-            rest += divisor;
-        } else if (rest >= divisor) {
-            whole += 1;
-            rest -= divisor;
-        }
+        settle(whole, rest, divisor);
         return {{whole >> 32, (uint64)whole & 0xffffffffu}, rest, divisor, is_negative};
     }
 #ifdef SMALL_SUMS
@@ -188,13 +193,7 @@ template <class T> __device__ inline void round_quotient(int32 sum, int32 diviso
     const int32 n = sum < 0 ? -sum : sum, by = divisor < 0 ? -divisor : divisor;
     int32 whole = (int32)multiply((float)n, reciprocal((float)by));
     int32 rest = n - whole * by;
-    if (rest < 0) {
-        whole -= 1;
-        rest += by;
-    } else if (rest >= by) {
-        whole += 1;
-        rest -= by;
-    }
+    settle(whole, rest, by);
     whole += 2 * rest > by || (2 * rest == by && (whole & 1));
     // In 32 bits any magnitude has room, but none below 0 in a type without a sign.
     constexpr bool FITS = sizeof(T) >= sizeof(int32);
