@@ -201,11 +201,12 @@ cdef void place_winners(
     places += line
     grads += line
     if job.indices.data == NULL:
-        sink.values = NULL if job.way == RANKED else scratch + job.at_values
+        sink.values = NULL if needs_no_values(job) else scratch + job.at_values
         sink.values_row = sink.values_depth = 0
         sink.places_row = job.gathered_row
         sink.places_depth = 0  # one depth at a time
         sink.as_indices = False
+        sink.planes = 1
         y = y_begin
         while y < y_end:
             tile.y = y
@@ -332,16 +333,24 @@ cdef inline const vector_t* row_of(
     return loaded
 
 
+cdef inline bint needs_no_values(const job_t* job) noexcept nogil:
+    """Whether winners are found without room for what they are."""
+    return job.way == IN_STRIPS or job.way == RANKED
+
+
 # Scattered ------------------------------------------------------------------------------------
 
 cdef void find_row_winners(
-    const job_t* job, tile_t* tile, winner_t* scratch, int64_t* indices
+    const job_t* job, tile_t* tile, Py_ssize_t planes, winner_t* scratch, int64_t* indices
 ) noexcept nogil:
-    """The winners of some outputs, which may be wider than a tile."""
+    """The winners of some outputs, which may be wider than a tile; of planes `chunk` apart."""
     cdef Py_ssize_t x = tile.x, x_end = tile.x_end
     cdef sink_t sink
-    sink.values = NULL if job.way == RANKED else scratch + job.at_values
+    sink.values = NULL if needs_no_values(job) else scratch + job.at_values
     sink.values_row = sink.values_depth = 0
+    sink.planes = planes
+    sink.values_plane = 0
+    sink.places_plane = job.chunk
     sink.places_row = (x_end - x) * tile.channels
     sink.places_depth = (tile.y_end - tile.y) * sink.places_row
     sink.as_indices = True
@@ -375,7 +384,7 @@ cdef bint scatter_rows(
     cdef Py_ssize_t grad_offset[AT_ONCE]
     cdef Py_ssize_t indices_offset[AT_ONCE]
     cdef Py_ssize_t channels = tile.channels, x = tile.x, outputs = tile.x_end - x, rows = 1
-    cdef Py_ssize_t item = tile.item, at = 0, z, y, n
+    cdef Py_ssize_t item = tile.item, at = 0, at_once = min(planes, planes_in_strips(job)), z, y, n
     cdef const char* src
     cdef bint any_nan = False
     cdef int p
@@ -383,9 +392,11 @@ cdef bint scatter_rows(
         tile.item = item + p
         grad_offset[p] = batch_offset(job, job.batch_stride[3], tile.item)
         indices_offset[p] = batch_offset(job, job.batch_stride[2], tile.item)
-        if job.indices.data == NULL:
+        if job.indices.data == NULL and p % at_once == 0:
             tile.src_offset = batch_offset(job, job.batch_stride[0], tile.item)
-            find_row_winners(job, tile, scratch, found + p * job.chunk)
+            find_row_winners(
+                job, tile, min(at_once, planes - p), scratch, found + p * job.chunk
+            )
     tile.item = item
     if job.whole_rows and channels == 1 and outputs == job.window[2].output_size:
         rows = tile.y_end - tile.y  # which lie one behind the other

@@ -821,6 +821,7 @@ static void move_pixels(const char *src, ptrdiff_t stride, ptrdiff_t size, char 
 #define load_where_float(mask, p) _mm256_maskload_ps(p, _mm256_castps_si256(mask))
 #define store_where_float(mask, p, a) _mm256_maskstore_ps(p, _mm256_castps_si256(mask), a)
 #define either_float _mm256_or_ps
+#define either_double _mm256_or_pd
 #define first_double(n) \
     _mm256_castsi256_pd(_mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3)))
 #define load_where_double(mask, p) _mm256_maskload_pd(p, _mm256_castpd_si256(mask))

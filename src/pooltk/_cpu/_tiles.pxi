@@ -10,9 +10,19 @@ cdef enum:
     WIDE_BIN = 32       # windows of more columns that hardly overlap are reduced where they lie
 
 
+cdef extern from "_winners.h" nogil:
+    enum:
+        AHEAD
+    ctypedef struct strips_t:
+        int columns, stride, rows
+        Py_ssize_t padding, input_columns, row_stride, row_padding, input_rows
+        Py_ssize_t outputs, inner, outer
+
+
 cdef enum way_t:  # in which winners are found
     SCANNED   # tap by tap, whatever the windows
     IN_ROWS   # the winners of each row's columns, then those of rows
+    IN_STRIPS  # those of each row's columns, kept in registers and a ring for windows further down
     DOUBLED   # winners of 1, 2, 4, ... taps, first along the row, then along the height
     RANKED    # a maximum of ranks, each of which is a value and its place
 
@@ -39,6 +49,7 @@ cdef struct job_t:
     bint direct_winners   # are written where they belong
     Py_ssize_t slots      # for rows whose winners are kept
     bint few_taps         # of a window
+    strips_t strips
     array_t indices       # of winners: written forward, read backward
     array_t grad          # backward of a maximum: what is scattered into dst
     const job_t* by_ranks  # the maximum of ranks, of channels of one item

@@ -11,9 +11,32 @@ typedef struct {
     ptrdiff_t outputs;
     const ptrdiff_t *first, *count;  /* of each output: the first column of its window, how many */
     ptrdiff_t step;                  /* columns from one to the next */
-    int columns, stride;             /* of one channel's windows `inner` to `outer`, which are whole: */
-    ptrdiff_t inner, outer;          /* of those between, `first` and `count` do not tell */
 } winners_row;
+
+/* Windows whose winners are found in strips (_strips.h). */
+enum { ANY_ROWS = -1 };
+
+typedef struct {
+    int columns, stride;             /* of a window; from one to the next: 1 or 2 */
+    ptrdiff_t padding, input_columns;
+    int rows;
+    ptrdiff_t row_stride, row_padding, input_rows;
+    ptrdiff_t outputs;               /* of a row; those from `inner` to `outer` lack no column */
+    ptrdiff_t inner, outer;
+} strips_t;
+
+typedef struct {
+    const void *src;                 /* row 0 of the windows' first depth */
+    ptrdiff_t src_row, src_depth, src_plane; /* in bytes, from one to the next */
+    ptrdiff_t ahead;                 /* and to what is fetched meanwhile */
+    int depths;                      /* of a window */
+    int64_t place, place_depth;      /* of row 0; from a depth to the next */
+    ptrdiff_t y, y_end, x, x_end;    /* outputs */
+    void *values, *places;           /* of the first; places go to `indices`, if there are */
+    int64_t *indices;
+    ptrdiff_t values_row, places_row;
+    ptrdiff_t planes, values_plane, places_plane;
+} strips_tile;
 
 /* A tap wins over an earlier one if it is greater, or the first NaN. */
 #define tap_wins(tap, winner) (!((winner) >= (tap)) && (winner) == (winner))
@@ -45,8 +68,21 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, __m256i keys)
     _mm256_storeu_si256((__m256i *)dst, _mm256_cvtepi32_epi64(low));
     _mm256_storeu_si256((__m256i *)(dst + 4), _mm256_cvtepi32_epi64(high));
 }
+static ALWAYS_INLINE void store_some_indices_float(ptrdiff_t n, int64_t *dst, __m256i keys)
+{
+    __m128i low = _mm256_castsi256_si128(keys), high = _mm256_extracti128_si256(keys, 1);
+    _mm256_maskstore_epi64((long long *)dst, _mm256_castpd_si256(first_double(n)),
+                           _mm256_cvtepi32_epi64(low));
+    _mm256_maskstore_epi64((long long *)dst + 4, _mm256_castpd_si256(first_double(n - 4)),
+                           _mm256_cvtepi32_epi64(high));
+}
+#define store_some_keys_float(n, p, k) \
+    _mm256_maskstore_epi32(p, _mm256_castps_si256(first_float(n)), k)
 #define KEYS_double __m256i
 #define load_keys_double load_keys_float
+#define store_some_keys_double(n, p, k) \
+    _mm256_maskstore_epi64((long long *)(p), _mm256_castpd_si256(first_double(n)), k)
+#define store_some_indices_double store_some_keys_double
 #define store_keys_double store_keys_float
 #define all_keys_double(k) _mm256_set1_epi64x(k)
 #define plus_keys_double _mm256_add_epi64

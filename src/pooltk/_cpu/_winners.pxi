@@ -9,8 +9,18 @@ cdef extern from "_winners.h" nogil:
         const Py_ssize_t* first
         const Py_ssize_t* count
         Py_ssize_t step
-        int columns, stride
-        Py_ssize_t inner, outer
+    ctypedef struct strips_tile:
+        const void* src
+        Py_ssize_t src_row, src_depth, src_plane, ahead
+        int depths
+        int64_t place, place_depth
+        Py_ssize_t y, y_end, x, x_end
+        void* values
+        void* places
+        int64_t* indices
+        Py_ssize_t values_row, places_row, planes, values_plane, places_plane
+    void winners_in_strips_float(const strips_t* strips, const strips_tile* tile)
+    void winners_in_strips_double(const strips_t* strips, const strips_tile* tile)
     void winners_of_row_float(
         const winners_row* windows, int rows, const float** row, const int32_t* row_place,
         float identity, float* values, int32_t* places, int64_t* indices,
@@ -68,6 +78,7 @@ cdef struct sink_t:
     void* places      # indices, int64, or places as they are beside values of this type
     Py_ssize_t places_row, places_depth
     bint as_indices
+    Py_ssize_t planes, values_plane, places_plane  # IN_STRIPS: so many items' at once
 
 
 cdef inline kind_t winner_kind(kind_t kind) noexcept nogil:
@@ -89,6 +100,9 @@ cdef void find_winners(
     if winner_t is float or winner_t is double:
         if job.way == IN_ROWS:
             find_in_rows(job, tile, sink, scratch)
+            return
+        if job.way == IN_STRIPS:
+            find_in_strips(job, tile, sink, scratch)
             return
     if winner_t is float:
         if job.way == RANKED:
@@ -252,21 +266,10 @@ cdef void describe_row(
     w.step = width.step
     w.first = tables
     w.count = tables + outputs
-    w.columns = <int>width.kernel_size
-    w.stride = <int>width.stride
-    w.inner = w.outer = -1  # none of them
-    if tile.channels == 1 and width.kind == SLIDING and width.kernel_size <= SMALL_KERNEL:
-        w.inner = max(0, ceil_div(width.padding, width.stride) - tile.x)
-        w.outer = floor_div(
-            width.input_size - width.kernel_size + width.padding, width.stride
-        ) + 1 - tile.x
-        w.outer = max(w.inner, min(w.outer, outputs))
     while x < outputs:
         tables[x] = first_tap(width, tile.x + x) - tile.column
         tables[outputs + x] = tap_count(width, tile.x + x)
         x += 1
-        if w.inner < x < w.outer and w.outer - w.inner >= LANES:
-            x = w.outer
 
 
 cdef void find_in_row(
@@ -296,6 +299,115 @@ cdef void find_in_row(
             )
             taps = scratch + job.at_loaded
     winners_of_row(w, 1, &taps, &place, identity, values, places, False)
+
+
+# In strips ------------------------------------------------------------------------------------
+
+cdef bint fits_strips(const job_t* job) noexcept nogil:
+    """Small windows of one channel that slide, each of which has taps."""
+    cdef const axis_t* width = &job.window[2]
+    cdef const axis_t* axis
+    cdef int i
+    for i in range(3):
+        axis = &job.window[i]
+        if (
+            axis.kind != SLIDING or axis.dilation > 1 or axis.padding >= axis.kernel_size
+            or (axis.output_size - 1) * axis.stride - axis.padding >= axis.input_size
+        ):
+            return False
+    return (
+        job.channels == 1 and job.window[1].kernel_size <= 3 and width.kernel_size <= MOST_COLUMNS
+        and (width.stride == 1 or width.stride == 2 and 2 <= width.kernel_size <= 3)
+    )
+
+
+cdef void plan_strips(job_t* job) noexcept nogil:
+    """The geometry, and tiles whose rows stay in the cache while strips go down."""
+    cdef const axis_t* height = &job.window[1]
+    cdef const axis_t* width = &job.window[2]
+    cdef strips_t* strips = &job.strips
+    strips.columns = <int>width.kernel_size
+    strips.stride = <int>width.stride
+    strips.padding = width.padding
+    strips.input_columns = width.input_size
+    strips.rows = <int>height.kernel_size
+    strips.row_stride = height.stride
+    strips.row_padding = height.padding
+    strips.input_rows = height.input_size
+    strips.outputs = width.output_size
+    strips.inner = ceil_div(width.padding, width.stride)
+    strips.outer = min(width.output_size, floor_div(
+        width.input_size - width.kernel_size + width.padding, width.stride
+    ) + 1)
+    # Tiles of equal width: none is less than a vector.
+    job.tile_x = ceil_div(width.output_size, ceil_div(width.output_size, TILE))
+    job.tile_y = 2 * TILE // (job.tile_x * height.stride * width.stride)
+    job.tile_y = min(height.output_size, max(2 * height.kernel_size, job.tile_y))
+
+
+cdef Py_ssize_t planes_in_strips(const job_t* job) noexcept nogil:
+    """How many small planes' winners may be found at once."""
+    cdef Py_ssize_t size = job.window[1].input_size * job.window[2].input_size
+    if not (
+        job.way == IN_STRIPS and job.direct_rows and job.batch_axes == 1
+        and job.window[0].input_size * job.tiles[2] * job.tiles[3] == 1
+    ):
+        return 1
+    return max(1, 2 * TILE // size)
+
+
+cdef void find_in_strips(
+    const job_t* job, const tile_t* tile, const sink_t* sink, vector_t* scratch
+) noexcept nogil:
+    cdef const axis_t* depth = &job.window[0]
+    cdef const axis_t* height = &job.window[1]
+    cdef Py_ssize_t z = first_tap(depth, tile.z), y = span_begin(height, tile.y), row
+    cdef Py_ssize_t rows = span_end(height, tile.y_end - 1) - y
+    cdef vector_t* loaded = scratch + job.at_loaded
+    cdef const char* src = tile.src_offset + address(&job.src, z, y, tile.column, 0)
+    cdef strips_tile t
+    t.depths = <int>tap_count(depth, tile.z)
+    t.place_depth = height.input_size * job.window[2].input_size
+    t.place = z * t.place_depth
+    if job.direct_rows:
+        t.src_row = job.src.stride[1]
+        t.src_depth = job.src.stride[0]
+        t.src = src - y * job.src.stride[1] - tile.column * job.src.item
+        t.ahead = (tile.y_end - tile.y) * height.stride * job.src.stride[1]
+        if sink.planes > 1:
+            t.ahead = sink.planes * job.batch_stride[0][0]
+        elif height.input_size == 1:
+            t.ahead = AHEAD
+    else:
+        t.src_row = tile.columns * <Py_ssize_t>sizeof(vector_t)
+        t.src_depth = rows * t.src_row
+        t.src = loaded - y * tile.columns - tile.column
+        t.ahead = 0
+        for z in range(z, z + t.depths):
+            for row in range(y, y + rows):
+                load_columns(
+                    &job.src, WHOLE,
+                    tile.src_offset + address(&job.src, z, row, tile.column, 0), tile.columns, 1,
+                    loaded,
+                )
+                loaded += tile.columns
+    t.y = tile.y
+    t.y_end = tile.y_end
+    t.x = tile.x
+    t.x_end = tile.x_end
+    t.values = sink.values
+    t.values_row = sink.values_row
+    t.places = sink.places
+    t.indices = <int64_t*>sink.places if sink.as_indices else NULL
+    t.places_row = sink.places_row
+    t.planes = sink.planes
+    t.src_plane = job.batch_stride[0][0]
+    t.values_plane = sink.values_plane
+    t.places_plane = sink.places_plane
+    if vector_t is float:
+        winners_in_strips_float(&job.strips, &t)
+    else:
+        winners_in_strips_double(&job.strips, &t)
 
 
 # By ranks -------------------------------------------------------------------------------------
@@ -685,6 +797,8 @@ cdef way_t way_of(const job_t* job, const winner_t* _) noexcept nogil:
         depth.input_size * height.input_size > INT32_MAX // width.input_size
     ):
         return SCANNED
+    if fits_strips(job) and depth.stride >= depth.kernel_size:
+        return IN_STRIPS
     regular = is_regular(height) and is_regular(width)
     if winner_t is float and regular and (
         extent(height) <= MOST_RANKED // extent(width) // most_columns(depth, 1)
@@ -706,10 +820,6 @@ cdef way_t way_of(const job_t* job, const winner_t* _) noexcept nogil:
         and (
             pixels and (width.kernel_size <= SMALL_KERNEL or not regular
                         or width.kernel_size <= 2 * width.stride)
-            or job.channels == 1 and width.kind == SLIDING and width.dilation == 1 and (
-                width.stride == 1 and width.kernel_size <= SMALL_KERNEL
-                or width.stride == 2 and 2 <= width.kernel_size <= 3
-            )
             or job.channels == 1 and width.step == 1 and width.kernel_size >= LONG_KERNEL and (
                 width.kind == ADAPTIVE and width.output_size <= width.input_size
                 or width.kernel_size <= 2 * width.stride
@@ -759,7 +869,7 @@ cdef void plan_winners(
     job.few_taps = (  # in rows that few rows of windows share
         job.direct_rows and total <= MOST_ROWS
         and (total * width.kernel_size <= 9 or total <= height.stride)
-        and (job.channels > 1 or total == 1 or width.kind == SLIDING and width.stride == 2)
+        and (job.channels > 1 or total == 1)
     )
     job.slots = 4 if height.kernel_size <= 4 else MOST_SLOTS
     if winner_t is float:
@@ -783,6 +893,9 @@ cdef void plan_winners(
     elif job.way == SCANNED:
         job.tile_y = min(height.output_size, max(1, TILE // (job.tile_x * job.tile_c)))
         total = 0
+    elif job.way == IN_STRIPS:
+        total = 0
+        plan_strips(job)
     job.tiles[1] = ceil_div(job.window[0].output_size, job.tile_z)
     job.tiles[2] = ceil_div(height.output_size, job.tile_y)
     job.tiles[3] = ceil_div(width.output_size, job.tile_x)
@@ -791,6 +904,9 @@ cdef void plan_winners(
     job.row_size = min(most_columns(width, job.tile_x), width.input_size) * job.tile_c
     if job.way == SCANNED:
         job.row_size = min(job.row_size, max(CHUNK, job.tile_c))
+    elif job.way == IN_STRIPS:
+        rows = min(job.window[0].kernel_size, job.window[0].input_size)
+        job.row_size *= 0 if job.direct_rows else rows * most_columns(height, job.tile_y)
     job.scratch_size = 0
     job.at_rows = reserve(job, total)
     job.at_places = reserve(job, total)
@@ -815,6 +931,9 @@ cdef void winners_tile(const job_t* job, Py_ssize_t index, winner_t* scratch) no
     indices_offset = batch_offset(job, job.batch_stride[2], tile.item)
     elements = (tile.x_end - tile.x) * tile.channels
     sink.as_indices = True
+    sink.planes = tile.item_end - tile.item
+    sink.values_plane = job.batch_stride[1][0] // <Py_ssize_t>sizeof(winner_t)
+    sink.places_plane = job.batch_stride[2][0] // <Py_ssize_t>sizeof(int64_t)
     if job.direct_winners:
         sink.values = dst_offset + address(&job.dst, tile.z, tile.y, tile.x, tile.c)
         sink.places = indices_offset + address(&job.indices, tile.z, tile.y, tile.x, tile.c)
@@ -864,7 +983,10 @@ cdef int find_tiles(job_t* job, const winner_t* _, int num_threads) except -1:
     total = 0 if job.direct_winners else job.tile_z * job.tile_y * job.tile_x * job.tile_c
     job.at_values = reserve(job, total)
     job.at_indices = reserve(job, total * 8 // <Py_ssize_t>sizeof(winner_t))
-    total = job.items * job.tiles[1] * job.tiles[2] * job.tiles[3] * job.tiles[4]
+    if job.direct_winners:
+        job.tile_items = min(planes_in_strips(job), max(1, job.items // 4 // num_threads))
+    total = ceil_div(job.items, job.tile_items) * job.tiles[1] * job.tiles[2] * job.tiles[3]
+    total *= job.tiles[4]
     return share_parts(
         <part_t>winners_tile[winner_t], job, total, job.scratch_size * sizeof(winner_t), num_threads
     )
@@ -878,6 +1000,7 @@ cdef bint winners_may_join(const job_t* job, const vector_t* _) noexcept nogil:
     cdef job_t inner = joined_job(job)
     return (
         job.channels == 1 and job.items >= 2 * PLANES and job.src.stride[2] == job.src.item
+        and way_of(job, _) != IN_STRIPS
         and (
             width.input_size <= NARROW_WINNERS or way_of(job, _) == SCANNED
             or way_of(job, _) >= DOUBLED and width.kernel_size <= 2 * width.stride
@@ -930,6 +1053,7 @@ cdef void find_in_group(
     tile.item = tile.c = tile.src_offset = 0
     tile.channels = PLANES
     sink.as_indices = True
+    sink.planes = 1
     sink.values_row = sink.places_row = outputs * PLANES
     sink.values_depth = rows * sink.values_row
     sink.places_depth = rows_apart * sink.places_row

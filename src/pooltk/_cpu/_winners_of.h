@@ -78,60 +78,7 @@ static void OF(winner_of_run)(const T *row, P place, ptrdiff_t n, T *value, P *w
     *winner = place + (P)j;
 }
 
-/* One channel: a vector of windows, in the order of `even`, whose columns in these rows begin at
- * `column`; their first taps' places are those `below` the first row's. */
-static ALWAYS_INLINE OF(winners_t) OF(winners_at)(
-    int exactly, int columns, int stride, int rows, const T *const *row, ptrdiff_t column,
-    const PLACES *below)
-{
-    OF(winners_t) winners;
-    for (int k = 0; k < rows; k++) {
-        const T *at = row[k] + column;
-        VECTOR tap = OF(load)(at), low = tap, high = tap;
-        if (stride == 2) {
-            high = OF(load)(at + WIDTH);
-            tap = OF(even)(low, high);
-        }
-        winners = k ? OF(challenged)(exactly, winners, tap, below[k]) : OF(first_tap)(tap, below[0]);
-        for (int i = 1; i < columns; i++) {
-            if (stride == 1)
-                tap = OF(load)(at + i);
-            else if (i == 1)
-                tap = OF(odd)(low, high);
-            else /* not `even` from column 2 on, which would read a column too many */
-                tap = OF(odd)(OF(load)(at + 1), OF(load)(at + 1 + WIDTH));
-            winners = OF(challenged)(exactly, winners, tap, OF(plus_keys)(below[k], OF(all_keys)(i)));
-        }
-    }
-    return winners;
-}
-
-/* One channel: n windows inside these rows; the first begins at column `first`. Places go to
- * `indices`, if there are, else to `places`. */
-static ALWAYS_INLINE void OF(winners_inside)(
-    int columns, int stride, int rows, const T *const *row, const P *row_place, ptrdiff_t first,
-    T *values, P *places, int64_t *indices, ptrdiff_t n)
-{
-    PLACES below[MOST_ROWS]; /* places, from that of each window's first tap on */
-    for (int k = 0; k < rows; k++)
-        below[k] = OF(all_keys)(row_place[k] - row_place[0]);
-    for (ptrdiff_t j = 0; j < n; j += WIDTH) {
-        OF(winners_t) winners;
-        ptrdiff_t column;
-        j = j > n - WIDTH ? n - WIDTH : j;
-        column = first + stride * j;
-        winners = OF(winners_at)(0, columns, stride, rows, row, column, below);
-        if (OF(any_unordered)(winners.sum))
-            winners = OF(winners_at)(1, columns, stride, rows, row, column, below);
-        if (stride == 2) {
-            winners.value = OF(sorted)(winners.value);
-            winners.place = OF(sorted_keys)(winners.place);
-        }
-        winners.place = OF(plus_keys)(winners.place, OF(all_keys)(row_place[0] + (P)column));
-        winners.place = OF(plus_keys)(winners.place, OF(ascending_keys)(stride));
-        OF(store_winners)(winners, j, values, places, indices);
-    }
-}
+#include "_strips.h"
 
 /* `vectors` of channels of a pixel, from channel c on: the window's `count` columns of these rows,
  * whose first taps have these places. */
@@ -209,23 +156,7 @@ static void OF(winners_of_windows)(
     const winners_row *w, int rows, const T *const *row, const P *row_place, T identity,
     T *values, P *places, int64_t *indices)
 {
-    ptrdiff_t n = w->outer - w->inner;
     for (ptrdiff_t x = 0; x < w->outputs; x++) {
-        if (x == w->inner && n >= WIDTH) {
-            ptrdiff_t at = w->first[x];
-            int64_t *to = indices ? indices + x : NULL;
-            if (w->stride == 2 && w->columns == 2)
-                OF(winners_inside)(2, 2, rows, row, row_place, at, values + x, places + x, to, n);
-            else if (w->stride == 2)
-                OF(winners_inside)(3, 2, rows, row, row_place, at, values + x, places + x, to, n);
-            else if (w->columns == 3)
-                OF(winners_inside)(3, 1, rows, row, row_place, at, values + x, places + x, to, n);
-            else
-                OF(winners_inside)(w->columns, 1, rows, row, row_place, at, values + x, places + x,
-                                   to, n);
-            x = w->outer - 1;
-            continue;
-        }
         ptrdiff_t first = w->first[x], count = w->count[x];
         T value = identity;
         P place = -1; /* dilation may leave no tap inside */
