@@ -251,6 +251,33 @@ def test_average_of_random_windows(number):
         check_average(case, x, dtype=result, **divisors(case, rng.integers(3)))
 
 
+@pytest.mark.parametrize(
+    "windows",
+    [
+        {"kernel_size": 3, "stride": 1, "padding": 1},
+        {"kernel_size": 3, "stride": 2, "padding": 1},
+        {"kernel_size": 3, "stride": 2, "ceil_mode": True},
+        {"kernel_size": 2, "stride": 2},
+        {"kernel_size": (1, 3), "stride": 1, "padding": (0, 1)},
+        {"kernel_size": (3, 5), "stride": 1, "padding": (0, 2)},
+        {"kernel_size": 9, "stride": 9},
+        {"output_size": (3, 1)},
+        {"output_size": 2},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16"])
+def test_the_first_of_equals_wins(windows, dtype):
+    """Most elements are equal to others: in strips, in bins, and where a row's ends are."""
+    rng = np.random.default_rng(21)
+    for shape in ((3, 9, 9), (40, 13, 14), (2, 31, 70), (1, 70, 18)):
+        x = rng.integers(-1, 2, shape).astype(dtype)
+        check_max(Case("", shape, 2, **windows), x)
+        if dtype != "int16":
+            x[rng.random(shape) < 0.7] = -np.inf
+            check_max(Case("", shape, 2, **windows), x)
+
+
 # --- backward ------------------------------------------------------------------------------
 
 

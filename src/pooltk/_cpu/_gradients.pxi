@@ -384,7 +384,7 @@ cdef bint scatter_rows(
     cdef Py_ssize_t grad_offset[AT_ONCE]
     cdef Py_ssize_t indices_offset[AT_ONCE]
     cdef Py_ssize_t channels = tile.channels, x = tile.x, outputs = tile.x_end - x, rows = 1
-    cdef Py_ssize_t item = tile.item, at = 0, at_once = min(planes, planes_in_strips(job)), z, y, n
+    cdef Py_ssize_t item = tile.item, at = 0, at_once = min(planes, planes_at_once(job)), z, y, n
     cdef const char* src
     cdef bint any_nan = False
     cdef int p

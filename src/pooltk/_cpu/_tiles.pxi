@@ -23,6 +23,7 @@ cdef enum way_t:  # in which winners are found
     SCANNED   # tap by tap, whatever the windows
     IN_ROWS   # the winners of each row's columns, then those of rows
     IN_STRIPS  # those of each row's columns, kept in registers and a ring for windows further down
+    IN_BINS   # those down each column, then across them
     DOUBLED   # winners of 1, 2, 4, ... taps, first along the row, then along the height
     RANKED    # a maximum of ranks, each of which is a value and its place
 

@@ -16,6 +16,13 @@ typedef struct {
 /* Windows whose winners are found in strips (_strips.h). */
 enum { ANY_ROWS = -1 };
 
+/* Bins of so many columns are sought down them first. */
+#if defined(__AVX2__)
+enum { WIDE_WINNER = 8 };
+#else
+enum { WIDE_WINNER = 16 };
+#endif
+
 typedef struct {
     int columns, stride;             /* of a window; from one to the next: 1 or 2 */
     ptrdiff_t padding, input_columns;
@@ -76,10 +83,31 @@ static ALWAYS_INLINE void store_some_indices_float(ptrdiff_t n, int64_t *dst, __
     _mm256_maskstore_epi64((long long *)dst + 4, _mm256_castpd_si256(first_double(n - 4)),
                            _mm256_cvtepi32_epi64(high));
 }
+#define load_some_keys_float(mask, p) _mm256_maskload_epi32(p, _mm256_castps_si256(mask))
+#define beyond_keys_float all_keys_float(INT32_MAX)
+#define earlier_keys_float _mm256_min_epu32
+/* The halves, quarters and eighths of a vector, swapped. */
+#define swapped_float(step, a)                                   \
+    ((step) == 0 ? _mm256_permute2f128_ps(a, a, 1)               \
+     : (step) == 1 ? _mm256_shuffle_ps(a, a, 0x4E) : _mm256_shuffle_ps(a, a, 0xB1))
+#define swapped_keys_float(step, k) \
+    _mm256_castps_si256(swapped_float(step, _mm256_castsi256_ps(k)))
+#define equal_float(a, b) _mm256_cmp_ps(a, b, _CMP_EQ_OQ)
+enum { SWAPS_float = 3 };
 #define store_some_keys_float(n, p, k) \
     _mm256_maskstore_epi32(p, _mm256_castps_si256(first_float(n)), k)
 #define KEYS_double __m256i
 #define load_keys_double load_keys_float
+#define load_some_keys_double(mask, p) \
+    _mm256_maskload_epi64((const long long *)(p), _mm256_castpd_si256(mask))
+#define beyond_keys_double all_keys_double(INT64_MAX)
+#define earlier_keys_double(k, l) _mm256_blendv_epi8(k, l, _mm256_cmpgt_epi64(k, l))
+#define swapped_double(step, a) \
+    ((step) == 0 ? _mm256_permute2f128_pd(a, a, 1) : _mm256_shuffle_pd(a, a, 5))
+#define swapped_keys_double(step, k) \
+    _mm256_castpd_si256(swapped_double(step, _mm256_castsi256_pd(k)))
+#define equal_double(a, b) _mm256_cmp_pd(a, b, _CMP_EQ_OQ)
+enum { SWAPS_double = 2 };
 #define store_some_keys_double(n, p, k) \
     _mm256_maskstore_epi64((long long *)(p), _mm256_castpd_si256(first_double(n)), k)
 #define store_some_indices_double store_some_keys_double
@@ -357,6 +385,8 @@ static void unrank(
     }
 }
 
+/* Rows of bins that are gone down at once: of long ones fewer, as they are far apart. */
+enum { BIN_ROWS = 16, FEW_BIN_ROWS = 4, LONG_BIN_ROW = 2048 };
 enum { LONG_RUN = 48 }; /* columns, of which the largest is found before its place */
 
 /* What lies beyond 31 bits is no place in the plane. */

@@ -29,6 +29,33 @@ cdef extern from "_winners.h" nogil:
         const winners_row* windows, int rows, const double** row, const int64_t* row_place,
         double identity, double* values, int64_t* places, int64_t* indices,
     )
+    enum:
+        WIDE_WINNER
+        BIN_ROWS
+    void winners_of_runs_float(
+        const winners_row* windows, const float* row, int32_t place, float* values,
+        int32_t* places, int64_t* indices,
+    )
+    void winners_of_runs_double(
+        const winners_row* windows, const double* row, int64_t place, double* values,
+        int64_t* places, int64_t* indices,
+    )
+    void winners_down_float(
+        const char* src, Py_ssize_t src_row, Py_ssize_t rows, int32_t place, int32_t place_row,
+        Py_ssize_t n, bint more, float* values, int32_t* places,
+    )
+    void winners_down_double(
+        const char* src, Py_ssize_t src_row, Py_ssize_t rows, int64_t place, int64_t place_row,
+        Py_ssize_t n, bint more, double* values, int64_t* places,
+    )
+    void winners_across_float(
+        const winners_row* windows, const float* columns, const int32_t* column_places,
+        float* values, int32_t* places, int64_t* indices,
+    )
+    void winners_across_double(
+        const winners_row* windows, const double* columns, const int64_t* column_places,
+        double* values, int64_t* places, int64_t* indices,
+    )
     void winners_of_rows_float(
         int rows, const float** row, const int32_t** row_places, float* values, int32_t* places,
         int64_t* indices, Py_ssize_t n,
@@ -60,6 +87,7 @@ ctypedef fused vector_t:  # of which there are vectors of places beside those of
 cdef enum:
     MOST_CHANNELS = 256
     LONG_KERNEL = 64   # a row's winner is sought in vectors
+    MOST_BIN_COLUMNS = 1 << 16
     SMALL_KERNEL = 5   # of more columns, the winners are not found in registers
     WINNERS = 16384    # outputs whose winners are found at once
     NARROW_WINNERS = 32     # rows of so few columns lie side by side with other planes'
@@ -103,6 +131,9 @@ cdef void find_winners(
             return
         if job.way == IN_STRIPS:
             find_in_strips(job, tile, sink, scratch)
+            return
+        if job.way == IN_BINS:
+            find_in_bins(job, tile, sink, scratch)
             return
     if winner_t is float:
         if job.way == RANKED:
@@ -345,11 +376,11 @@ cdef void plan_strips(job_t* job) noexcept nogil:
     job.tile_y = min(height.output_size, max(2 * height.kernel_size, job.tile_y))
 
 
-cdef Py_ssize_t planes_in_strips(const job_t* job) noexcept nogil:
+cdef Py_ssize_t planes_at_once(const job_t* job) noexcept nogil:
     """How many small planes' winners may be found at once."""
     cdef Py_ssize_t size = job.window[1].input_size * job.window[2].input_size
     if not (
-        job.way == IN_STRIPS and job.direct_rows and job.batch_axes == 1
+        (job.way == IN_STRIPS or job.way == IN_BINS) and job.direct_rows and job.batch_axes == 1
         and job.window[0].input_size * job.tiles[2] * job.tiles[3] == 1
     ):
         return 1
@@ -408,6 +439,128 @@ cdef void find_in_strips(
         winners_in_strips_float(&job.strips, &t)
     else:
         winners_in_strips_double(&job.strips, &t)
+
+
+# In bins --------------------------------------------------------------------------------------
+
+cdef inline bint are_bins(const axis_t* axis) noexcept nogil:
+    """Windows without gaps that hardly overlap, each of which has taps."""
+    if axis.kind == ADAPTIVE:
+        return axis.output_size <= axis.input_size
+    return (
+        axis.kind == SLIDING and axis.dilation == 1 and axis.kernel_size <= 2 * axis.stride
+        and axis.padding < axis.kernel_size
+        and (axis.output_size - 1) * axis.stride - axis.padding < axis.input_size
+    )
+
+
+cdef bint fits_bins(const job_t* job) noexcept nogil:
+    cdef const axis_t* width = &job.window[2]
+    cdef Py_ssize_t columns = width.kernel_size
+    cdef bint one_row = job.window[0].kernel_size == job.window[1].kernel_size == 1
+    if width.kind == ADAPTIVE:
+        columns = width.input_size // width.output_size
+    return (
+        job.channels == 1 and are_bins(width) and are_bins(&job.window[1])
+        and are_bins(&job.window[0])
+        and columns >= (LONG_KERNEL if one_row else WIDE_WINNER)
+        and (one_row or most_columns(width, 1) <= MOST_BIN_COLUMNS)
+    )
+
+
+cdef void plan_bins(job_t* job) noexcept nogil:
+    cdef const axis_t* height = &job.window[1]
+    cdef const axis_t* width = &job.window[2]
+    cdef Py_ssize_t columns = ceil_div(width.input_size, width.output_size)
+    if width.kind == SLIDING:
+        columns = width.stride
+    job.tile_x = min(width.output_size, max(1, CHUNK // columns))
+    columns = most_columns(width, job.tile_x)
+    job.tile_y = min(height.output_size, max(1, WINNERS // (columns * height.kernel_size)))
+
+
+cdef void find_in_bins(
+    const job_t* job, const tile_t* tile, const sink_t* sink, vector_t* scratch
+) noexcept nogil:
+    cdef const axis_t* height = &job.window[1]
+    cdef Py_ssize_t first_z = first_tap(&job.window[0], tile.z), first_y, y, z, p, row, rows, place
+    cdef Py_ssize_t taps_z = tap_count(&job.window[0], tile.z), taps_y, src_row, at
+    cdef vector_t* columns = scratch + job.at_rows
+    cdef void* column_places = scratch + job.at_places
+    cdef vector_t* values
+    cdef char* places
+    cdef int64_t* indices
+    cdef Py_ssize_t place_size = 8 if sink.as_indices else sizeof(vector_t)
+    cdef const char* src
+    cdef bint more
+    cdef winners_row w
+    describe_row(job, tile, &w, <Py_ssize_t*>(scratch + job.at_tables))
+    for p in range(sink.planes):
+        for y in range(tile.y, tile.y_end):
+            taps_y = tap_count(height, y)
+            first_y = first_tap(height, y)
+            more = False
+            at = p * sink.values_plane + (y - tile.y) * sink.values_row
+            values = <vector_t*>sink.values + at
+            at = p * sink.places_plane + (y - tile.y) * sink.places_row
+            places = <char*>sink.places + at * place_size
+            indices = <int64_t*>places if sink.as_indices else NULL
+            for z in range(first_z, first_z + taps_z):
+                row = first_y
+                while row < first_y + taps_y:
+                    rows = first_y + taps_y - row
+                    place = (z * height.input_size + row) * job.window[2].input_size + tile.column
+                    src = tile.src_offset + address(&job.src, z, row, tile.column, 0)
+                    src += p * job.batch_stride[0][0]
+                    src_row = job.src.stride[1]
+                    if not job.direct_rows:
+                        rows = min(rows, BIN_ROWS)
+                        load_bin_rows(job, src, rows, tile.columns, scratch + job.at_loaded)
+                        src = <const char*>(scratch + job.at_loaded)
+                        src_row = tile.columns * sizeof(vector_t)
+                    if taps_z * taps_y == 1:
+                        if vector_t is float:
+                            winners_of_runs_float(
+                                &w, <const float*>src, <int32_t>place, values, <int32_t*>places,
+                                indices,
+                            )
+                        else:
+                            winners_of_runs_double(
+                                &w, <const double*>src, place, values, <int64_t*>places, indices
+                            )
+                    elif vector_t is float:
+                        winners_down_float(
+                            src, src_row, rows, <int32_t>place,
+                            <int32_t>job.window[2].input_size, tile.columns, more, columns,
+                            <int32_t*>column_places,
+                        )
+                    else:
+                        winners_down_double(
+                            src, src_row, rows, place, job.window[2].input_size, tile.columns,
+                            more, columns, <int64_t*>column_places,
+                        )
+                    more = True
+                    row += rows
+            if taps_z * taps_y == 1:
+                continue
+            if vector_t is float:
+                winners_across_float(
+                    &w, columns, <const int32_t*>column_places, values, <int32_t*>places, indices
+                )
+            else:
+                winners_across_double(
+                    &w, columns, <const int64_t*>column_places, values, <int64_t*>places, indices
+                )
+
+
+cdef void load_bin_rows(
+    const job_t* job, const char* src, Py_ssize_t rows, Py_ssize_t columns, vector_t* dst
+) noexcept nogil:
+    cdef Py_ssize_t row
+    for row in range(rows):
+        load_columns(
+            &job.src, WHOLE, src + row * job.src.stride[1], columns, 1, dst + row * columns
+        )
 
 
 # By ranks -------------------------------------------------------------------------------------
@@ -799,6 +952,8 @@ cdef way_t way_of(const job_t* job, const winner_t* _) noexcept nogil:
         return SCANNED
     if fits_strips(job) and depth.stride >= depth.kernel_size:
         return IN_STRIPS
+    if fits_bins(job):
+        return IN_BINS
     regular = is_regular(height) and is_regular(width)
     if winner_t is float and regular and (
         extent(height) <= MOST_RANKED // extent(width) // most_columns(depth, 1)
@@ -814,17 +969,11 @@ cdef way_t way_of(const job_t* job, const winner_t* _) noexcept nogil:
     elif winner_t is double and regular and extent(height) <= MOST_DOUBLED // extent(width):
         otherwise = DOUBLED
     if (
-        height.step == 1
+        pixels and height.step == 1
         and (height.kernel_size <= MOST_ROWS or height.kernel_size <= 2 * height.stride
              or height.kind == ADAPTIVE)
-        and (
-            pixels and (width.kernel_size <= SMALL_KERNEL or not regular
-                        or width.kernel_size <= 2 * width.stride)
-            or job.channels == 1 and width.step == 1 and width.kernel_size >= LONG_KERNEL and (
-                width.kind == ADAPTIVE and width.output_size <= width.input_size
-                or width.kernel_size <= 2 * width.stride
-            )
-        )
+        and (width.kernel_size <= SMALL_KERNEL or not regular
+             or width.kernel_size <= 2 * width.stride)
     ):
         return IN_ROWS
     return otherwise
@@ -869,7 +1018,6 @@ cdef void plan_winners(
     job.few_taps = (  # in rows that few rows of windows share
         job.direct_rows and total <= MOST_ROWS
         and (total * width.kernel_size <= 9 or total <= height.stride)
-        and (job.channels > 1 or total == 1)
     )
     job.slots = 4 if height.kernel_size <= 4 else MOST_SLOTS
     if winner_t is float:
@@ -896,6 +1044,11 @@ cdef void plan_winners(
     elif job.way == IN_STRIPS:
         total = 0
         plan_strips(job)
+    elif job.way == IN_BINS:
+        plan_bins(job)
+        total = most_columns(width, job.tile_x)
+        if total > MOST_BIN_COLUMNS:  # of one row, which is not gone down
+            total = 0
     job.tiles[1] = ceil_div(job.window[0].output_size, job.tile_z)
     job.tiles[2] = ceil_div(height.output_size, job.tile_y)
     job.tiles[3] = ceil_div(width.output_size, job.tile_x)
@@ -907,6 +1060,8 @@ cdef void plan_winners(
     elif job.way == IN_STRIPS:
         rows = min(job.window[0].kernel_size, job.window[0].input_size)
         job.row_size *= 0 if job.direct_rows else rows * most_columns(height, job.tile_y)
+    elif job.way == IN_BINS:
+        job.row_size *= 0 if job.direct_rows else BIN_ROWS
     job.scratch_size = 0
     job.at_rows = reserve(job, total)
     job.at_places = reserve(job, total)
@@ -984,7 +1139,7 @@ cdef int find_tiles(job_t* job, const winner_t* _, int num_threads) except -1:
     job.at_values = reserve(job, total)
     job.at_indices = reserve(job, total * 8 // <Py_ssize_t>sizeof(winner_t))
     if job.direct_winners:
-        job.tile_items = min(planes_in_strips(job), max(1, job.items // 4 // num_threads))
+        job.tile_items = min(planes_at_once(job), max(1, job.items // 4 // num_threads))
     total = ceil_div(job.items, job.tile_items) * job.tiles[1] * job.tiles[2] * job.tiles[3]
     total *= job.tiles[4]
     return share_parts(
@@ -1000,7 +1155,7 @@ cdef bint winners_may_join(const job_t* job, const vector_t* _) noexcept nogil:
     cdef job_t inner = joined_job(job)
     return (
         job.channels == 1 and job.items >= 2 * PLANES and job.src.stride[2] == job.src.item
-        and way_of(job, _) != IN_STRIPS
+        and way_of(job, _) != IN_STRIPS and way_of(job, _) != IN_BINS
         and (
             width.input_size <= NARROW_WINNERS or way_of(job, _) == SCANNED
             or way_of(job, _) >= DOUBLED and width.kernel_size <= 2 * width.stride

@@ -49,16 +49,16 @@ static ALWAYS_INLINE void OF(store_winners)(
         OF(store_keys)(places + j, winners.place);
 }
 
-/* One channel: `count` columns of a row, `step` apart. */
+/* One channel: `count` columns of a row. */
 static ALWAYS_INLINE void OF(winner_of_columns)(
-    const T *tap, P place, ptrdiff_t count, ptrdiff_t step, T *value, P *winner)
+    const T *tap, P place, ptrdiff_t count, T *value, P *winner)
 {
     T most = *tap;
     P at = place;
     for (ptrdiff_t i = 1; i < count; i++) {
-        int wins = tap_wins(tap[i * step], most); /* no branch, which would often be mispredicted */
-        most = wins ? tap[i * step] : most;
-        at = wins ? place + (P)(i * step) : at;
+        int wins = tap_wins(tap[i], most);
+        most = wins ? tap[i] : most;
+        at = wins ? place + (P)i : at;
     }
     *value = most;
     *winner = at;
@@ -121,7 +121,7 @@ static ALWAYS_INLINE void OF(winners_of_pixel)(
 
 /* All channels, at least WIDTH, of a row of outputs: the winners of their windows in these rows.
  * Places go to `indices`, if there are, else to `places`. */
-static void OF(winners_of_pixels)(
+static void OF(winners_of_row)(
     const winners_row *w, int rows, const T *const *row, const P *row_place, T identity,
     T *values, P *places, int64_t *indices)
 {
@@ -150,27 +150,137 @@ static void OF(winners_of_pixels)(
     }
 }
 
-/* One channel of a row of outputs: the winners of their windows in these rows. Places go to
- * `indices`, if there are, else to `places`. */
-static void OF(winners_of_windows)(
-    const winners_row *w, int rows, const T *const *row, const P *row_place, T identity,
-    T *values, P *places, int64_t *indices)
+/* Bins of one channel: first down their columns, then across them. */
+
+/* Some vectors of columns, down so many rows, of which each has places `place_row` behind the one
+ * before. Returns whether there may have been a NaN. */
+static ALWAYS_INLINE int OF(columns_down)(
+    int exactly, int vectors, const char *src, ptrdiff_t src_row, ptrdiff_t rows, P place_row,
+    OF(winners_t) *winners)
+{
+    PLACES place = OF(all_keys)(0), next = OF(all_keys)(place_row);
+    const char *ahead = src + rows * src_row;
+    VECTOR sum = OF(all)(0);
+    for (int v = 0; v < vectors; v++)
+        winners[v] = OF(first_tap)(OF(load)((const T *)src + v * WIDTH), place);
+    for (ptrdiff_t k = 1; k < rows; k++) {
+        src += src_row, ahead += src_row;
+        place = OF(plus_keys)(place, next);
+        for (int v = 0; v < vectors; v++) {
+            if (v % 2 == 0)
+                prefetch_line(ahead + v * sizeof(VECTOR));
+            winners[v] = OF(challenged)(exactly, winners[v],
+                                        OF(load)((const T *)src + v * WIDTH), place);
+        }
+    }
+    for (int v = 0; v < vectors; v++)
+        sum = OF(sum)(sum, winners[v].sum);
+    return OF(any_unordered)(sum);
+}
+
+static ALWAYS_INLINE void OF(store_down)(
+    int vectors, const char *src, ptrdiff_t src_row, ptrdiff_t rows, P place, P place_row,
+    int more, T *values, P *places)
+{
+    OF(winners_t) winners[4];
+    if (OF(columns_down)(0, vectors, src, src_row, rows, place_row, winners))
+        OF(columns_down)(1, vectors, src, src_row, rows, place_row, winners);
+    for (int v = 0; v < vectors; v++) {
+        PLACES first = OF(plus_keys)(OF(all_keys)(place + v * WIDTH), OF(ascending_keys)(1));
+        winners[v].place = OF(plus_keys)(winners[v].place, first);
+        if (more)
+            winners[v] = OF(challenged)(
+                1, OF(first_tap)(OF(load)(values + v * WIDTH), OF(load_keys)(places + v * WIDTH)),
+                winners[v].value, winners[v].place);
+        OF(store_winners)(winners[v], v * WIDTH, values, places, NULL);
+    }
+}
+
+/* n columns of some rows, the first of which is at this place; if there are `more`, after others whose
+ * winners are there. */
+static void OF(winners_down)(
+    const char *src, ptrdiff_t src_row, ptrdiff_t rows, P place, P place_row, ptrdiff_t n, int more,
+    T *values, P *places)
+{
+    ptrdiff_t some = n * (ptrdiff_t)sizeof(T) < LONG_BIN_ROW ? BIN_ROWS : FEW_BIN_ROWS;
+    for (; rows > 0; src += some * src_row, place += (P)some * place_row, rows -= some) {
+        ptrdiff_t j = 0;
+        some = some < rows ? some : rows;
+#define DOWN(vectors)                                                                           \
+    OF(store_down)(vectors, src + j * (ptrdiff_t)sizeof(T), src_row, some, place + (P)j, place_row, \
+                   more, values + j, places + j)
+        for (; j + 4 * WIDTH <= n; j += 4 * WIDTH)
+            DOWN(4);
+        for (; n >= WIDTH && j < n; j += WIDTH) {
+            j = j > n - WIDTH ? n - WIDTH : j;
+            DOWN(1);
+        }
+#undef DOWN
+        for (; j < n; j++)
+            for (ptrdiff_t k = 0; k < some; k++) {
+                T tap = *((const T *)(src + k * src_row) + j);
+                if (k + more == 0 || tap_wins(tap, values[j])) {
+                    values[j] = tap;
+                    places[j] = place + (P)(k * place_row + j);
+                }
+            }
+        more = 1;
+    }
+}
+
+/* Of n columns' winners the largest, and of equals the one whose place is first. */
+static ALWAYS_INLINE void OF(winner_across)(
+    const T *values, const P *places, ptrdiff_t n, T *value, P *place)
+{
+    T most = values[0];
+    P at = places[0];
+#if defined(__AVX2__)
+    VECTOR lowest = OF(all)((T)-INFINITY), largest = lowest;
+    PLACES first = OF(beyond_keys);
+    for (ptrdiff_t i = 0; i < n; i += WIDTH) {
+        VECTOR inside = OF(first)(n - i), here = OF(load_where)(inside, values + i);
+        largest = OF(max)(largest, OF(either)(here, OF(where_not)(inside, lowest)));
+    }
+    for (int step = 0; step < OF(SWAPS); step++)
+        largest = OF(max)(largest, OF(swapped)(step, largest));
+    if (!OF(any_unordered)(largest)) {
+        for (ptrdiff_t i = 0; i < n; i += WIDTH) {
+            VECTOR inside = OF(first)(n - i), here = OF(load_where)(inside, values + i);
+            VECTOR equal = OF(where)(inside, OF(equal)(here, largest));
+            PLACES found = OF(load_some_keys)(inside, places + i);
+            first = OF(earlier_keys)(first, OF(choose_keys)(equal, found, OF(beyond_keys)));
+        }
+        for (int step = 0; step < OF(SWAPS); step++)
+            first = OF(earlier_keys)(first, OF(swapped_keys)(step, first));
+        P found[WIDTH];
+        T all[WIDTH];
+        OF(store_keys)(found, first);
+        OF(store)(all, largest);
+        *place = found[0];
+        *value = all[0];
+        return;
+    }
+#endif
+    for (ptrdiff_t i = 1; i < n; i++) {
+        int same = (values[i] == most) | ((values[i] != values[i]) & (most != most));
+        int wins = tap_wins(values[i], most) | (same & (places[i] < at));
+        most = wins ? values[i] : most; /* no branch, which would often be mispredicted */
+        at = wins ? places[i] : at;
+    }
+    *value = most;
+    *place = at;
+}
+
+/* A row of outputs: across the winners of their columns. */
+static void OF(winners_across)(
+    const winners_row *w, const T *columns, const P *column_places, T *values, P *places,
+    int64_t *indices)
 {
     for (ptrdiff_t x = 0; x < w->outputs; x++) {
-        ptrdiff_t first = w->first[x], count = w->count[x];
-        T value = identity;
-        P place = -1; /* dilation may leave no tap inside */
-        for (int k = 0; k < rows && count > 0; k++) {
-            T more;
-            P from = row_place[k] + (P)first;
-            if (count >= LONG_RUN && w->step == 1)
-                OF(winner_of_run)(row[k] + first, from, count, &more, &from);
-            else
-                OF(winner_of_columns)(row[k] + first, from, count, w->step, &more, &from);
-            int wins = place < 0 || tap_wins(more, value);
-            value = wins ? more : value;
-            place = wins ? from : place;
-        }
+        T value;
+        P place;
+        OF(winner_across)(columns + w->first[x], column_places + w->first[x], w->count[x], &value,
+                          &place);
         values[x] = value;
         if (indices)
             indices[x] = place;
@@ -179,14 +289,23 @@ static void OF(winners_of_windows)(
     }
 }
 
-static void OF(winners_of_row)(
-    const winners_row *w, int rows, const T *const *row, const P *row_place, T identity,
-    T *values, P *places, int64_t *indices)
+/* A row of outputs whose windows lie in one row, the first column of which is at this place. */
+static void OF(winners_of_runs)(
+    const winners_row *w, const T *row, P place, T *values, P *places, int64_t *indices)
 {
-    if (w->channels > 1)
-        OF(winners_of_pixels)(w, rows, row, row_place, identity, values, places, indices);
-    else
-        OF(winners_of_windows)(w, rows, row, row_place, identity, values, places, indices);
+    for (ptrdiff_t x = 0; x < w->outputs; x++) {
+        T value;
+        P at = place + (P)w->first[x];
+        if (w->count[x] >= LONG_RUN)
+            OF(winner_of_run)(row + w->first[x], at, w->count[x], &value, &at);
+        else
+            OF(winner_of_columns)(row + w->first[x], at, w->count[x], &value, &at);
+        values[x] = value;
+        if (indices)
+            indices[x] = at;
+        else
+            places[x] = at;
+    }
 }
 
 /* A vector of outputs, from the j-th on: the winners of their windows' rows, each of which has its
