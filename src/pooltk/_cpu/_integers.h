@@ -87,10 +87,20 @@ typedef uint16_t OF_T(bits_) __attribute__((vector_size(VECTOR_BYTES)));
 typedef uint16_t OF_T(bits_);
 #endif
 
+static ALWAYS_INLINE VECTOR OF_T(ordered_)(VECTOR half, uint16_t down)
+{
+    return (VECTOR)((OF_T(bits_))(half ^ (half >> 15 & INT16_MAX)) - down);
+}
+
+static ALWAYS_INLINE VECTOR OF_T(of_ordered_)(VECTOR value, uint16_t down)
+{
+    VECTOR half = (VECTOR)((OF_T(bits_))value + down);
+    return half ^ (half >> 15 & INT16_MAX);
+}
+
 static ALWAYS_INLINE VECTOR OF_T(read_)(const T *p)
 {
-    VECTOR half = OF_T(load_)(p);
-    return (VECTOR)((OF_T(bits_))(half ^ (half >> 15 & INT16_MAX)) - (INT16_MAX - HALF_INFINITY));
+    return OF_T(ordered_)(OF_T(load_)(p), INT16_MAX - HALF_INFINITY);
 }
 
 static ALWAYS_INLINE T OF_T(scalar_read_)(T half)
@@ -100,13 +110,14 @@ static ALWAYS_INLINE T OF_T(scalar_read_)(T half)
 
 static ALWAYS_INLINE void OF_T(write_)(T *dst, VECTOR value)
 {
-    VECTOR half = (VECTOR)((OF_T(bits_))value + (INT16_MAX - HALF_INFINITY));
-    OF_T(store_)(dst, half ^ (half >> 15 & INT16_MAX));
+    OF_T(store_)(dst, OF_T(of_ordered_)(value, INT16_MAX - HALF_INFINITY));
 }
 
 #if defined(INTEGER_VECTORS) && defined(__AVX2__)
 #define NEIGHBOURS
+#if HALF_INFINITY == 0x7C00 /* what _lines.h makes of it serves both halves */
 #define IN_REGISTERS
+#endif
 static ALWAYS_INLINE VECTOR OF_T(behind_)(VECTOR a, VECTOR b)
 {
     return (VECTOR)BEHIND((__m256i)a, (__m256i)b, 2);

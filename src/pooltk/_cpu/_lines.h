@@ -4,33 +4,39 @@
  * and nothing but results is stored. A row is so many vectors, of which the last may not be full.
  */
 
-/* The first n elements of a vector, fewer than it has or all; what lies behind is not touched. */
+/* The first n elements of a vector, fewer than it has or all; what lies behind is not touched. Halves
+ * are read and written by how far `down` their order is moved. */
 #if defined(FLOATING)
+#define READ_IT(p) OF_T(read_)(p)
+#define WRITE_IT(p, value) OF_T(write_)(p, value)
 static ALWAYS_INLINE VECTOR OF_T(read_first_)(
-    const S *p, ptrdiff_t n, const char *end, VECTOR inside, VECTOR outside)
+    const S *p, ptrdiff_t n, const char *end, VECTOR inside, VECTOR outside, uint16_t down)
 {
-    (void)n, (void)end;
+    (void)n, (void)end, (void)down;
     return OF_V(either_)(outside, OF_V(load_where_)(inside, p));
 }
 
-static ALWAYS_INLINE void OF_T(write_first_)(S *dst, ptrdiff_t n, VECTOR value)
+static ALWAYS_INLINE void OF_T(write_first_)(S *dst, ptrdiff_t n, VECTOR value, uint16_t down)
 {
+    (void)down;
     OF_V(store_where_)(OF_V(first_)(n), dst, value);
 }
 #else /* AVX2 has no such instructions for short elements */
+#define READ_IT(p) OF_T(ordered_)(OF_T(load_)(p), down)
+#define WRITE_IT(p, value) OF_T(store_)(p, OF_T(of_ordered_)(value, down))
 static ALWAYS_INLINE VECTOR OF_T(read_first_)(
-    const S *p, ptrdiff_t n, const char *end, VECTOR inside, VECTOR outside)
+    const S *p, ptrdiff_t n, const char *end, VECTOR inside, VECTOR outside, uint16_t down)
 {
     S elements[WIDTH];
     if ((const char *)(p + WIDTH) > end)
         p = memcpy(elements, p, n * sizeof(S));
-    return (OF_T(read_)(p) & inside) | outside;
+    return (READ_IT(p) & inside) | outside;
 }
 
-static ALWAYS_INLINE void OF_T(write_first_)(S *dst, ptrdiff_t n, VECTOR value)
+static ALWAYS_INLINE void OF_T(write_first_)(S *dst, ptrdiff_t n, VECTOR value, uint16_t down)
 {
     S elements[WIDTH];
-    OF_T(write_)(elements, value);
+    WRITE_IT(elements, value);
     memcpy(dst, elements, (n < WIDTH ? n : WIDTH) * sizeof(S));
 }
 #endif
@@ -71,14 +77,16 @@ static ALWAYS_INLINE void OF_T(pool_lines_)(
     const char *end = w->dst + w->rows * w->dst_row;
     S *dst = (S *)w->dst;
     BY by = DIVISOR_OF(w);
+    const uint16_t down = w->down;
+    (void)down;
 #define READ_LINE(row)                                                                        \
     do {                                                                                      \
         for (int v = 0; v < vectors; v += 2)                                                  \
             prefetch_line(line + v * REGISTER + AHEAD);                                       \
         for (int v = 0; v < vectors - 1; v++)                                                 \
-            row[v] = OF_T(read_)((const S *)line + v * WIDTH);                                \
+            row[v] = READ_IT((const S *)line + v * WIDTH);                                    \
         row[vectors - 1] = OF_T(read_first_)(                                                 \
-            (const S *)line + (vectors - 1) * WIDTH, last, w->src_end, inside, outside);      \
+            (const S *)line + (vectors - 1) * WIDTH, last, w->src_end, inside, outside, down); \
         line += w->line;                                                                      \
     } while (0)
 #define EACH for (int v = 0; v < vectors; v++)
@@ -119,9 +127,9 @@ static ALWAYS_INLINE void OF_T(pool_lines_)(
                     op, kernel_size, stride, padded, vectors, row, v, identity);
                 result = OF_T(finished_)(finish, result, divisors + v * WIDTH, by);
                 if ((const char *)(dst + (v + 1) * WIDTH) <= end)
-                    OF_T(write_)(dst + v * WIDTH, result);
+                    WRITE_IT(dst + v * WIDTH, result);
                 else
-                    OF_T(write_first_)(dst + v * WIDTH, left, result);
+                    OF_T(write_first_)(dst + v * WIDTH, left, result, down);
             }
             divisors += y == 0 || y == w->lines - 2 ? size : 0;
         }
@@ -157,3 +165,5 @@ static void OF_T(pool_planes_)(const small_windows *w)
 #undef LINES_OF
 #undef LINES_OF_ALL
 #undef ALL_LINES
+#undef READ_IT
+#undef WRITE_IT

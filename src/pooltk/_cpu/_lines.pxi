@@ -1,5 +1,9 @@
 # Planes of few columns: their rows fit the registers, and nothing but results is stored (_lines.h).
 
+cdef enum:
+    MOST_BIN_ROWS = 64  # of bins of a plane, where they are merged in registers
+
+
 cdef inline bint fits_registers(const axis_t* axis) noexcept nogil:
     """Windows of 3, or of 2 side by side."""
     if axis.kind != SLIDING or axis.dilation > 1:
@@ -92,3 +96,65 @@ cdef void pool_in_registers(const job_t* job, const tile_t* tile, const acc_t* _
                     &job.count[2], min(x, w.outputs - 1), job.count_include_pad
                 )))
     pool_planes_in_registers(job.src.kind, &w)
+
+
+# Bins of a few elements over such planes, as in adaptive pooling (_bins.h).
+
+cdef bint bins_fit_registers(const job_t* job, const acc_t* _) noexcept nogil:
+    cdef const axis_t* height = &job.window[1]
+    cdef const axis_t* width = &job.window[2]
+    if acc_t is float:
+        return (
+            job.src.kind == job.dst.kind == FLOAT32 and not job.divide_first and job.op != RANK
+            and job.channels == 1 and job.batch_axes == 1 and job.src.stride[2] == job.src.item
+            and takes_each(&job.window[0]) and job.window[0].output_size == 1
+            and height.kind == ADAPTIVE and height.kernel_size <= MOST_BIN
+            and height.output_size <= MOST_BIN_ROWS
+            and width.kind == ADAPTIVE and 2 <= width.kernel_size <= MOST_BIN
+            and width.output_size <= BINS < width.input_size <= MOST_BIN_VECTORS * BINS
+            # What is written behind a row is the beginning of the next one.
+            and job.dst.stride[2] == job.dst.item
+            and job.dst.stride[1] == width.output_size * job.dst.item
+            and (job.items == 1 or job.batch_stride[1][0] == height.output_size * job.dst.stride[1])
+            and job.tiles[1] * job.tiles[2] * job.tiles[3] == 1
+        )
+    return False
+
+
+cdef void pool_bins_in_registers(const job_t* job, const tile_t* tile) noexcept nogil:
+    """All planes of a tile."""
+    cdef const axis_t* height = &job.window[1]
+    cdef const axis_t* width = &job.window[2]
+    cdef Py_ssize_t first[MOST_BIN_ROWS]
+    cdef Py_ssize_t count[MOST_BIN_ROWS]
+    cdef float divisors[MOST_BIN_ROWS * BINS]
+    cdef Py_ssize_t x, y, column, columns
+    cdef int tap
+    cdef bin_planes b
+    b.op = job.op
+    b.vectors = <int>ceil_div(width.input_size, BINS)
+    b.taps = <int>width.kernel_size
+    b.planes = tile.item_end - tile.item
+    b.src_plane = job.batch_stride[0][0]
+    b.src_row = job.src.stride[1]
+    b.rows = height.output_size
+    b.outputs = width.output_size
+    b.columns = width.input_size
+    for y in range(b.rows):
+        first[y] = first_tap(height, y)
+        count[y] = tap_count(height, y)
+    for x in range(BINS):
+        column = first_tap(width, min(x, b.outputs - 1))
+        columns = tap_count(width, min(x, b.outputs - 1))
+        for tap in range(b.taps):
+            b.column[tap][x] = <int32_t>(column + min(tap, columns - 1))
+            if tap >= columns and job.op == SUM:
+                b.column[tap][x] = -1
+        for y in range(b.rows):
+            divisors[y * BINS + x] = <float>(count[y] * columns)
+    b.first = first
+    b.count = count
+    b.divisors = divisors
+    b.src = tile.src_offset + address(&job.src, 0, 0, 0, 0)
+    b.dst = <float*>(address(&job.dst, 0, 0, 0, 0) + tile.item * job.batch_stride[1][0])
+    pool_bins(&b)

@@ -758,6 +758,10 @@ enum { HALVES_IN_REGISTERS = 0 };
 #endif
 enum { LINE = MOST_VECTORS * REGISTER / 4 + 1 }; /* elements, at most */
 
+/* Bins that are merged in registers: in a row, of so many elements a row and a column, at most; and
+ * vectors of a row of the plane. */
+enum { BINS = 8, MOST_BIN = 4, MOST_BIN_VECTORS = MOST_VECTORS < 3 ? MOST_VECTORS : 3 };
+
 /* Rows of outputs whose windows have the same rows inside, for _small.h. */
 typedef struct {
     int op, taps, columns, stride, finish; /* taps: rows of a window */
@@ -780,7 +784,8 @@ typedef struct {
     int shift;                             /* of integers: the divisor is this power of two */
     ptrdiff_t ahead, fresh;                /* what to prefetch, in bytes */
     int first_taps;                        /* of planes in registers: rows of the first window, */
-    ptrdiff_t lines, line;                 /* rows of outputs, and bytes from row to row */
+    ptrdiff_t lines, line;                 /* rows of outputs, and bytes from row to row, */
+    uint16_t down;                         /* and how far down the order of halves is moved */
 } small_windows;
 
 /* Every `stride`-th pixel of n; MOVED bytes, at least a pixel, where more follow that are written. */
@@ -1174,18 +1179,21 @@ static void merge_planes(kind_t kind, const small_windows *w, void *dst)
 #if defined(__AVX2__)
 static void pool_planes_in_registers(kind_t kind, const small_windows *w)
 {
-    switch (kind) {
-    case KIND_FLOAT32: pool_planes_float(w); break;
-#if defined(INTEGER_VECTORS)
-    case KIND_FLOAT16: pool_planes_float16(w); break;
-    case KIND_BFLOAT16: pool_planes_bfloat16(w); break;
-#endif
-    default: break;
+    if (kind == KIND_FLOAT32) {
+        pool_planes_float(w);
+        return;
     }
+#if defined(INTEGER_VECTORS)
+    small_windows halves = *w;
+    halves.down = INT16_MAX - (kind == KIND_FLOAT16 ? 0x7C00 : 0x7F80);
+    pool_planes_float16(&halves);
+#endif
 }
 #else
 #define pool_planes_in_registers(kind, w)
 #endif
+
+#include "_bins.h"
 
 static void pool_small(kind_t kind, const small_windows *w)
 {

@@ -62,6 +62,21 @@ cdef extern from "_rows.h" nogil:
         REGISTER  # bytes
         LINE
     void pool_planes_in_registers(kind_t kind, const small_windows* windows)
+    cdef enum:
+        BINS
+        MOST_BIN
+        MOST_BIN_VECTORS
+    ctypedef struct bin_planes:
+        int op, vectors, taps
+        Py_ssize_t planes, src_plane, src_row
+        Py_ssize_t rows, outputs, columns
+        const Py_ssize_t* first
+        const Py_ssize_t* count
+        int32_t column[4][8]
+        const float* divisors
+        const char* src
+        float* dst
+    void pool_bins(const bin_planes* planes)
     void pool_small(kind_t kind, const small_windows* windows)
     void merge_planes(kind_t kind, const small_windows* windows, void* dst)
     void prefetch(const char* address, Py_ssize_t bytes)

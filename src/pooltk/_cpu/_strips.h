@@ -43,6 +43,17 @@ static ALWAYS_INLINE void OF(place_strip)(
 #endif
 }
 
+#if !defined(__AVX2__)
+/* A vector from this column of the row on. */
+static VECTOR OF(read_edge)(const T *from, ptrdiff_t column, ptrdiff_t input_columns)
+{
+    T read[WIDTH];
+    for (int lane = 0; lane < WIDTH; lane++, column++)
+        read[lane] = 0 <= column && column < input_columns ? from[lane] : (T)-INFINITY;
+    return OF(load)(read);
+}
+#endif
+
 static ALWAYS_INLINE VECTOR OF(read_strip)(
     int edge, int stride, int i, const T *row, const OF(strip_t) *strip, ptrdiff_t input_columns)
 {
@@ -53,12 +64,7 @@ static ALWAYS_INLINE VECTOR OF(read_strip)(
     (void)input_columns;
     return OF(either)(OF(load_where)(strip->inside[i], from), strip->outside[i]);
 #else
-    T read[WIDTH];
-    for (int lane = 0; lane < WIDTH; lane++) {
-        ptrdiff_t column = strip->begin + OF(read_from)(stride, i) + lane;
-        read[lane] = 0 <= column && column < input_columns ? from[lane] : (T)-INFINITY;
-    }
-    return OF(load)(read);
+    return OF(read_edge)(from, strip->begin + OF(read_from)(stride, i), input_columns);
 #endif
 }
 
@@ -265,7 +271,10 @@ static void OF(find_in_strips)(
     int kept = rows > s->row_stride ? rows - (int)s->row_stride : 0;
 #define CASE(edge, stride, columns, rows, kept)                                              \
     case 10000 * edge + 1000 * stride + 100 * columns + 10 * rows + kept:                    \
-        OF(strips)(0, edge, stride, columns, rows, kept, s, t, x, x_end);                    \
+        if (edge && WIDTH < 8) /* not worth a copy of the code */                            \
+            OF(any_strips)(0, s, t, x, x_end);                                               \
+        else                                                                                 \
+            OF(strips)(0, edge, stride, columns, rows, kept, s, t, x, x_end);                \
         break;
 #define ALONG(stride, columns)                                                               \
     case 1000 * stride + 100 * columns + 10:                                                 \
@@ -274,7 +283,7 @@ static void OF(find_in_strips)(
 #define CASES(edge) \
     CASE(edge, 1, 3, 3, 2) CASE(edge, 2, 2, 2, 0) CASE(edge, 2, 3, 3, 1)
     switch (10000 * edge + 1000 * s->stride + 100 * s->columns + 10 * rows + kept) {
-        CASES(0) CASES(1) ALONG(1, 3) ALONG(2, 2) ALONG(2, 3)
+        CASES(0) CASES(1) ALONG(1, 3) ALONG(2, 2)
     default:
         OF(any_strips)(0, s, t, x, x_end);
     }

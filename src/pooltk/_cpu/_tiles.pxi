@@ -80,6 +80,7 @@ cdef struct job_t:
     # plan
     bint small            # windows of few rows and columns, between direct rows
     bint in_registers     # the rows of planes
+    bint bins_in_registers  # the same of bins
     bint regular          # windows slide along the row over padded scratch
     bint spread           # the inverse of strided windows: results are interleaved
     bint wide_rows        # windows overlap so much along the height that they share merges
@@ -1253,6 +1254,9 @@ cdef void pool_rows(const job_t* job, tile_t* tile, acc_t* scratch) noexcept nog
     if job.in_registers:
         pool_in_registers(job, tile, scratch)
         return
+    if job.bins_in_registers:
+        pool_bins_in_registers(job, tile)
+        return
     start_rows(job, tile, scratch)
     if job.small:
         pool_small_tile(job, tile, scratch)
@@ -1514,6 +1518,7 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     job.tiles[4] = ceil_div(channels, job.tile_c)
 
     job.in_registers = planes_fit_registers(job, _)
+    job.bins_in_registers = bins_fit_registers(job, _)
     job.row_size = columns * job.tile_c
     total = job.chunk_y * max(columns, job.tile_x) * job.tile_c
     job.scratch_size = 0
@@ -1575,9 +1580,9 @@ cdef int pool_tiles(job_t* job, const acc_t* _, int num_threads) except -1:
         return repeat_gradients(job, _, num_threads)
     plan(job, _)
     job.rows_first = rows_merge_first(job, _)
-    if not job.in_registers and planes_may_join(job):
+    if not job.in_registers and not job.bins_in_registers and planes_may_join(job):
         return pool_joined(job, _, num_threads)
-    if job.small and job.tiles[1] * job.tiles[2] * job.tiles[3] == 1:
+    if (job.small or job.bins_in_registers) and job.tiles[1] * job.tiles[2] * job.tiles[3] == 1:
         # What is the same for all planes is done once for as many as make a tile.
         job.tile_items = max(1, min(
             8 * TILE // (job.window[1].input_size * job.window[2].input_size),

@@ -178,13 +178,20 @@ static ALWAYS_INLINE int OF(columns_down)(
     return OF(any_unordered)(sum);
 }
 
+static void OF(exactly_down)(
+    const char *src, ptrdiff_t src_row, ptrdiff_t rows, P place_row, OF(winners_t) *winners)
+{
+    OF(columns_down)(1, 1, src, src_row, rows, place_row, winners);
+}
+
 static ALWAYS_INLINE void OF(store_down)(
     int vectors, const char *src, ptrdiff_t src_row, ptrdiff_t rows, P place, P place_row,
     int more, T *values, P *places)
 {
     OF(winners_t) winners[4];
     if (OF(columns_down)(0, vectors, src, src_row, rows, place_row, winners))
-        OF(columns_down)(1, vectors, src, src_row, rows, place_row, winners);
+        for (int v = 0; v < vectors; v++)
+            OF(exactly_down)(src + v * sizeof(VECTOR), src_row, rows, place_row, winners + v);
     for (int v = 0; v < vectors; v++) {
         PLACES first = OF(plus_keys)(OF(all_keys)(place + v * WIDTH), OF(ascending_keys)(1));
         winners[v].place = OF(plus_keys)(winners[v].place, first);
