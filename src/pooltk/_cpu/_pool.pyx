@@ -15,7 +15,8 @@ How it works
                                                     <- pool_row, reduce_window
     _repeat.pxi    the backward of averages whose windows lie side by side: repeat_rows
     _planes.pxi    small planes, many at a time: pool_joined <- pool_planes
-    _lines.pxi     planes of few columns, in registers: pool_in_registers -> _lines.h
+    _lines.pxi     planes of few columns, in registers: pool_in_registers -> _lines.h,
+                                                        pool_bins_in_registers -> _bins.h
     _winners.pxi   max_pool_indices: find_winners <- find_in_strips, find_in_bins, find_in_rows,
                                                      find_by_ranks, find_by_doubling
     _gradients.pxi  max_pool_backward: gather_block or scatter_block, by find_winners
