@@ -106,7 +106,7 @@ cdef struct sink_t:
     void* places      # indices, int64, or places as they are beside values of this type
     Py_ssize_t places_row, places_depth
     bint as_indices
-    Py_ssize_t planes, values_plane, places_plane  # IN_STRIPS: so many items' at once
+    Py_ssize_t planes, values_plane, places_plane  # IN_STRIPS, IN_BINS: so many items
 
 
 cdef inline kind_t winner_kind(kind_t kind) noexcept nogil:
