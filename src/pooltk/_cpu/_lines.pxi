@@ -17,12 +17,21 @@ cdef inline bint fits_registers(const axis_t* axis) noexcept nogil:
     )
 
 
+cdef inline bint results_run_on(const job_t* job) noexcept nogil:
+    """Whether what is written behind a row is the beginning of the next one, or of the next plane."""
+    return (
+        job.dst.stride[2] == job.dst.item
+        and job.dst.stride[1] == job.window[2].output_size * job.dst.item
+        and (job.items == 1
+             or job.batch_stride[1][0] == job.window[1].output_size * job.dst.stride[1])
+    )
+
+
 cdef bint planes_fit_registers(const job_t* job, const acc_t* _) noexcept nogil:
     """Whether all taps of a plane's windows may stay in registers."""
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]
     cdef Py_ssize_t vectors = ceil_div(width.input_size * job.src.item, REGISTER)
-    cdef int exponent
     if not (
         (
             acc_t is float and job.src.kind == kind_of(_)
@@ -39,15 +48,13 @@ cdef bint planes_fit_registers(const job_t* job, const acc_t* _) noexcept nogil:
         and width.output_size * job.src.item * width.stride <= REGISTER * (
             vectors + vectors % width.stride
         )
-        # What is written behind a row is the beginning of the next one.
-        and job.dst.stride[1] == width.output_size * job.dst.item
-        and (job.items == 1 or job.batch_stride[1][0] == height.output_size * job.dst.stride[1])
+        and results_run_on(job)
     ):
         return False
     if job.op == MAX:
         return True
     if width.kernel_size == 2:
-        return frexp(job.divisor_override if job.divisor_override else 4, &exponent) == 0.5
+        return is_power_of_two(job.divisor_override if job.divisor_override else 4)
     return width.stride == 1
 
 
@@ -112,10 +119,7 @@ cdef bint bins_fit_registers(const job_t* job, const acc_t* _) noexcept nogil:
             and height.output_size <= MOST_BIN_ROWS
             and width.kind == ADAPTIVE and 2 <= width.kernel_size <= MOST_BIN
             and width.output_size <= BINS < width.input_size <= MOST_BIN_VECTORS * BINS
-            # What is written behind a row is the beginning of the next one.
-            and job.dst.stride[2] == job.dst.item
-            and job.dst.stride[1] == width.output_size * job.dst.item
-            and (job.items == 1 or job.batch_stride[1][0] == height.output_size * job.dst.stride[1])
+            and results_run_on(job)
             and job.tiles[1] * job.tiles[2] * job.tiles[3] == 1
         )
     return False

@@ -17,12 +17,12 @@ How it works
     _planes.pxi    small planes, many at a time: pool_joined <- pool_planes
     _lines.pxi     planes of few columns, in registers: pool_in_registers -> _lines.h,
                                                         pool_bins_in_registers -> _bins.h
-    _winners.pxi   max_pool_indices: find_winners <- find_in_strips, find_in_bins, find_in_rows,
-                                                     find_by_ranks, find_by_doubling
+    _winners.pxi   max_pool_indices: find_winners <- find_in_rows, find_by_ranks, find_by_doubling,
+    _strips.pxi                                      find_in_strips -> _strips.h,
+    _winner_bins.pxi                                 find_in_bins
     _gradients.pxi  max_pool_backward: gather_block or scatter_block, by find_winners
     _small.h       the commonest windows, rows to results: pool_small <- pool_small_tile
     _winners_of.h  rows of winners, and gradients gathered by them
-    _strips.h      winners of small windows of one channel: winners_in_strips <- strips
     _team.h        threads that share the parts of an operation: share_parts
 
 What was rejected
@@ -69,6 +69,8 @@ include "_repeat.pxi"
 include "_planes.pxi"
 include "_lines.pxi"
 include "_winners.pxi"
+include "_strips.pxi"
+include "_winner_bins.pxi"
 include "_gradients.pxi"
 
 

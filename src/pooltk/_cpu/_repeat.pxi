@@ -75,11 +75,10 @@ cdef void repeat_to_squares(
     """Rows of gradients of one depth."""
     cdef Py_ssize_t src_row = job.src.stride[1], dst_row = job.dst.stride[1]
     cdef const char* end = dst + (2 * (y_end - y) - 1) * dst_row
-    cdef int exponent
-    cdef bint inverse = frexp(<double>job.divisor_override, &exponent) == 0.5
+    cdef bint inverse = is_power_of_two(<double>job.divisor_override)
     cdef double by = <double>job.divisor_override
     end += job.dst.size[2] * job.dst.item
-    if inverse:  # a power of two, whose reciprocal is exact
+    if inverse:
         by = 1 / by
     if acc_t is float:
         repeat_squares_float(

@@ -234,7 +234,6 @@ cdef void divide_row(acc_t* row, Py_ssize_t n, const acc_t* counts, double rest)
     """Divide by counts[j] * rest, or by rest alone."""
     cdef Py_ssize_t j
     cdef acc_t divisor = <acc_t>rest
-    cdef int exponent
     if acc_t is float or acc_t is double:
         if counts != NULL:
             for j in range(n):
@@ -242,7 +241,7 @@ cdef void divide_row(acc_t* row, Py_ssize_t n, const acc_t* counts, double rest)
         elif <double>divisor != rest:
             for j in range(n):
                 row[j] = one_nan(<acc_t>(row[j] / rest))
-        elif frexp(rest, &exponent) == 0.5:  # a power of two, whose reciprocal is exact
+        elif is_power_of_two(rest):
             divisor = 1 / divisor
             for j in range(n):
                 row[j] = one_nan(row[j] * divisor)
@@ -1197,7 +1196,8 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
             else:
                 w.by = divisor * count
                 w.finish = DIVIDED
-                if frexp(w.by, &exponent) == 0.5:  # a power of two
+                if is_power_of_two(w.by):
+                    frexp(w.by, &exponent)
                     w.shift = exponent - 1
                     w.by = 1 / w.by
                     w.finish = MULTIPLIED
@@ -1365,7 +1365,7 @@ cdef bint divisor_is_power_of_two(const job_t* job) noexcept nogil:
     """Whether all windows divide by the same one, which shifts of 16 bits can do."""
     cdef double divisor = 1
     cdef const axis_t* axis
-    cdef int i, exponent
+    cdef int i
     for i in range(3):
         axis = &job.window[i]
         divisor *= <double>axis.kernel_size
@@ -1378,7 +1378,7 @@ cdef bint divisor_is_power_of_two(const job_t* job) noexcept nogil:
         if job.divisor_override < divisor:  # the quotient may have to be saturated
             return False
         divisor = <double>job.divisor_override
-    return 1 < divisor <= 128 and frexp(divisor, &exponent) == 0.5
+    return 1 < divisor <= 128 and is_power_of_two(divisor)
 
 
 cdef void plan(job_t* job, const acc_t* _) noexcept nogil:

@@ -120,6 +120,14 @@ cdef inline bint takes_each(const axis_t* axis) noexcept nogil:
     )
 
 
+cdef inline bint slides_over_taps(const axis_t* axis) noexcept nogil:
+    """Whether the windows slide and have no gaps, and each has a tap."""
+    return (
+        axis.kind == SLIDING and axis.dilation == 1 and axis.padding < axis.kernel_size
+        and (axis.output_size - 1) * axis.stride - axis.padding < axis.input_size
+    )
+
+
 cdef inline axis_t each_of(Py_ssize_t size) noexcept nogil:
     """The windows that do."""
     cdef axis_t axis
@@ -137,3 +145,9 @@ cdef inline Py_ssize_t most_columns(const axis_t* axis, Py_ssize_t windows) noex
     if axis.kind == ADAPTIVE:
         return windows * axis.input_size // axis.output_size + 2
     return (windows - 1 + extent(axis)) // axis.stride + 2
+
+
+cdef inline bint is_power_of_two(double divisor) noexcept nogil:
+    """Whether its reciprocal is exact."""
+    cdef int exponent
+    return frexp(divisor, &exponent) == 0.5

@@ -9,18 +9,6 @@ cdef extern from "_winners.h" nogil:
         const Py_ssize_t* first
         const Py_ssize_t* count
         Py_ssize_t step
-    ctypedef struct strips_tile:
-        const void* src
-        Py_ssize_t src_row, src_depth, src_plane, ahead
-        int depths
-        int64_t place, place_depth
-        Py_ssize_t y, y_end, x, x_end
-        void* values
-        void* places
-        int64_t* indices
-        Py_ssize_t values_row, places_row, planes, values_plane, places_plane
-    void winners_in_strips_float(const strips_t* strips, const strips_tile* tile)
-    void winners_in_strips_double(const strips_t* strips, const strips_tile* tile)
     void winners_of_row_float(
         const winners_row* windows, int rows, const float** row, const int32_t* row_place,
         float identity, float* values, int32_t* places, int64_t* indices,
@@ -28,33 +16,6 @@ cdef extern from "_winners.h" nogil:
     void winners_of_row_double(
         const winners_row* windows, int rows, const double** row, const int64_t* row_place,
         double identity, double* values, int64_t* places, int64_t* indices,
-    )
-    enum:
-        WIDE_WINNER
-        BIN_ROWS
-    void winners_of_runs_float(
-        const winners_row* windows, const float* row, int32_t place, float* values,
-        int32_t* places, int64_t* indices,
-    )
-    void winners_of_runs_double(
-        const winners_row* windows, const double* row, int64_t place, double* values,
-        int64_t* places, int64_t* indices,
-    )
-    void winners_down_float(
-        const char* src, Py_ssize_t src_row, Py_ssize_t rows, int32_t place, int32_t place_row,
-        Py_ssize_t n, bint more, float* values, int32_t* places,
-    )
-    void winners_down_double(
-        const char* src, Py_ssize_t src_row, Py_ssize_t rows, int64_t place, int64_t place_row,
-        Py_ssize_t n, bint more, double* values, int64_t* places,
-    )
-    void winners_across_float(
-        const winners_row* windows, const float* columns, const int32_t* column_places,
-        float* values, int32_t* places, int64_t* indices,
-    )
-    void winners_across_double(
-        const winners_row* windows, const double* columns, const int64_t* column_places,
-        double* values, int64_t* places, int64_t* indices,
     )
     void winners_of_rows_float(
         int rows, const float** row, const int32_t** row_places, float* values, int32_t* places,
@@ -86,8 +47,6 @@ ctypedef fused vector_t:  # of which there are vectors of places beside those of
 
 cdef enum:
     MOST_CHANNELS = 256
-    LONG_KERNEL = 64   # a row's winner is sought in vectors
-    MOST_BIN_COLUMNS = 1 << 16
     SMALL_KERNEL = 5   # of more columns, the winners are not found in registers
     WINNERS = 16384    # outputs whose winners are found at once
     NARROW_WINNERS = 32     # rows of so few columns lie side by side with other planes'
@@ -330,237 +289,6 @@ cdef void find_in_row(
             )
             taps = scratch + job.at_loaded
     winners_of_row(w, 1, &taps, &place, identity, values, places, False)
-
-
-# In strips ------------------------------------------------------------------------------------
-
-cdef bint fits_strips(const job_t* job) noexcept nogil:
-    """Small windows of one channel that slide, each of which has taps."""
-    cdef const axis_t* width = &job.window[2]
-    cdef const axis_t* axis
-    cdef int i
-    for i in range(3):
-        axis = &job.window[i]
-        if (
-            axis.kind != SLIDING or axis.dilation > 1 or axis.padding >= axis.kernel_size
-            or (axis.output_size - 1) * axis.stride - axis.padding >= axis.input_size
-        ):
-            return False
-    return (
-        job.channels == 1 and job.window[1].kernel_size <= 3 and width.kernel_size <= MOST_COLUMNS
-        and (width.stride == 1 or width.stride == 2 and 2 <= width.kernel_size <= 3)
-    )
-
-
-cdef void plan_strips(job_t* job) noexcept nogil:
-    """The geometry, and tiles whose rows stay in the cache while strips go down."""
-    cdef const axis_t* height = &job.window[1]
-    cdef const axis_t* width = &job.window[2]
-    cdef strips_t* strips = &job.strips
-    strips.columns = <int>width.kernel_size
-    strips.stride = <int>width.stride
-    strips.padding = width.padding
-    strips.input_columns = width.input_size
-    strips.rows = <int>height.kernel_size
-    strips.row_stride = height.stride
-    strips.row_padding = height.padding
-    strips.input_rows = height.input_size
-    strips.outputs = width.output_size
-    strips.inner = ceil_div(width.padding, width.stride)
-    strips.outer = min(width.output_size, floor_div(
-        width.input_size - width.kernel_size + width.padding, width.stride
-    ) + 1)
-    # Tiles of equal width: none is less than a vector.
-    job.tile_x = ceil_div(width.output_size, ceil_div(width.output_size, TILE))
-    job.tile_y = 2 * TILE // (job.tile_x * height.stride * width.stride)
-    job.tile_y = min(height.output_size, max(2 * height.kernel_size, job.tile_y))
-
-
-cdef Py_ssize_t planes_at_once(const job_t* job) noexcept nogil:
-    """How many small planes' winners may be found at once."""
-    cdef Py_ssize_t size = job.window[1].input_size * job.window[2].input_size
-    if not (
-        (job.way == IN_STRIPS or job.way == IN_BINS) and job.direct_rows and job.batch_axes == 1
-        and job.window[0].input_size * job.tiles[2] * job.tiles[3] == 1
-    ):
-        return 1
-    return max(1, 2 * TILE // size)
-
-
-cdef void find_in_strips(
-    const job_t* job, const tile_t* tile, const sink_t* sink, vector_t* scratch
-) noexcept nogil:
-    cdef const axis_t* depth = &job.window[0]
-    cdef const axis_t* height = &job.window[1]
-    cdef Py_ssize_t z = first_tap(depth, tile.z), y = span_begin(height, tile.y), row
-    cdef Py_ssize_t rows = span_end(height, tile.y_end - 1) - y
-    cdef vector_t* loaded = scratch + job.at_loaded
-    cdef const char* src = tile.src_offset + address(&job.src, z, y, tile.column, 0)
-    cdef strips_tile t
-    t.depths = <int>tap_count(depth, tile.z)
-    t.place_depth = height.input_size * job.window[2].input_size
-    t.place = z * t.place_depth
-    if job.direct_rows:
-        t.src_row = job.src.stride[1]
-        t.src_depth = job.src.stride[0]
-        t.src = src - y * job.src.stride[1] - tile.column * job.src.item
-        t.ahead = (tile.y_end - tile.y) * height.stride * job.src.stride[1]
-        if sink.planes > 1:
-            t.ahead = sink.planes * job.batch_stride[0][0]
-        elif height.input_size == 1:
-            t.ahead = AHEAD
-    else:
-        t.src_row = tile.columns * <Py_ssize_t>sizeof(vector_t)
-        t.src_depth = rows * t.src_row
-        t.src = loaded - y * tile.columns - tile.column
-        t.ahead = 0
-        for z in range(z, z + t.depths):
-            for row in range(y, y + rows):
-                load_columns(
-                    &job.src, WHOLE,
-                    tile.src_offset + address(&job.src, z, row, tile.column, 0), tile.columns, 1,
-                    loaded,
-                )
-                loaded += tile.columns
-    t.y = tile.y
-    t.y_end = tile.y_end
-    t.x = tile.x
-    t.x_end = tile.x_end
-    t.values = sink.values
-    t.values_row = sink.values_row
-    t.places = sink.places
-    t.indices = <int64_t*>sink.places if sink.as_indices else NULL
-    t.places_row = sink.places_row
-    t.planes = sink.planes
-    t.src_plane = job.batch_stride[0][0]
-    t.values_plane = sink.values_plane
-    t.places_plane = sink.places_plane
-    if vector_t is float:
-        winners_in_strips_float(&job.strips, &t)
-    else:
-        winners_in_strips_double(&job.strips, &t)
-
-
-# In bins --------------------------------------------------------------------------------------
-
-cdef inline bint are_bins(const axis_t* axis) noexcept nogil:
-    """Windows without gaps that hardly overlap, each of which has taps."""
-    if axis.kind == ADAPTIVE:
-        return axis.output_size <= axis.input_size
-    return (
-        axis.kind == SLIDING and axis.dilation == 1 and axis.kernel_size <= 2 * axis.stride
-        and axis.padding < axis.kernel_size
-        and (axis.output_size - 1) * axis.stride - axis.padding < axis.input_size
-    )
-
-
-cdef bint fits_bins(const job_t* job) noexcept nogil:
-    cdef const axis_t* width = &job.window[2]
-    cdef Py_ssize_t columns = width.kernel_size
-    cdef bint one_row = job.window[0].kernel_size == job.window[1].kernel_size == 1
-    if width.kind == ADAPTIVE:
-        columns = width.input_size // width.output_size
-    return (
-        job.channels == 1 and are_bins(width) and are_bins(&job.window[1])
-        and are_bins(&job.window[0])
-        and columns >= (LONG_KERNEL if one_row else WIDE_WINNER)
-        and (one_row or most_columns(width, 1) <= MOST_BIN_COLUMNS)
-    )
-
-
-cdef void plan_bins(job_t* job) noexcept nogil:
-    cdef const axis_t* height = &job.window[1]
-    cdef const axis_t* width = &job.window[2]
-    cdef Py_ssize_t columns = ceil_div(width.input_size, width.output_size)
-    if width.kind == SLIDING:
-        columns = width.stride
-    job.tile_x = min(width.output_size, max(1, CHUNK // columns))
-    columns = most_columns(width, job.tile_x)
-    job.tile_y = min(height.output_size, max(1, WINNERS // (columns * height.kernel_size)))
-
-
-cdef void find_in_bins(
-    const job_t* job, const tile_t* tile, const sink_t* sink, vector_t* scratch
-) noexcept nogil:
-    cdef const axis_t* height = &job.window[1]
-    cdef Py_ssize_t first_z = first_tap(&job.window[0], tile.z), first_y, y, z, p, row, rows, place
-    cdef Py_ssize_t taps_z = tap_count(&job.window[0], tile.z), taps_y, src_row, at
-    cdef vector_t* columns = scratch + job.at_rows
-    cdef void* column_places = scratch + job.at_places
-    cdef vector_t* values
-    cdef char* places
-    cdef int64_t* indices
-    cdef Py_ssize_t place_size = 8 if sink.as_indices else sizeof(vector_t)
-    cdef const char* src
-    cdef bint more
-    cdef winners_row w
-    describe_row(job, tile, &w, <Py_ssize_t*>(scratch + job.at_tables))
-    for p in range(sink.planes):
-        for y in range(tile.y, tile.y_end):
-            taps_y = tap_count(height, y)
-            first_y = first_tap(height, y)
-            more = False
-            at = p * sink.values_plane + (y - tile.y) * sink.values_row
-            values = <vector_t*>sink.values + at
-            at = p * sink.places_plane + (y - tile.y) * sink.places_row
-            places = <char*>sink.places + at * place_size
-            indices = <int64_t*>places if sink.as_indices else NULL
-            for z in range(first_z, first_z + taps_z):
-                row = first_y
-                while row < first_y + taps_y:
-                    rows = first_y + taps_y - row
-                    place = (z * height.input_size + row) * job.window[2].input_size + tile.column
-                    src = tile.src_offset + address(&job.src, z, row, tile.column, 0)
-                    src += p * job.batch_stride[0][0]
-                    src_row = job.src.stride[1]
-                    if not job.direct_rows:
-                        rows = min(rows, BIN_ROWS)
-                        load_bin_rows(job, src, rows, tile.columns, scratch + job.at_loaded)
-                        src = <const char*>(scratch + job.at_loaded)
-                        src_row = tile.columns * sizeof(vector_t)
-                    if taps_z * taps_y == 1:
-                        if vector_t is float:
-                            winners_of_runs_float(
-                                &w, <const float*>src, <int32_t>place, values, <int32_t*>places,
-                                indices,
-                            )
-                        else:
-                            winners_of_runs_double(
-                                &w, <const double*>src, place, values, <int64_t*>places, indices
-                            )
-                    elif vector_t is float:
-                        winners_down_float(
-                            src, src_row, rows, <int32_t>place,
-                            <int32_t>job.window[2].input_size, tile.columns, more, columns,
-                            <int32_t*>column_places,
-                        )
-                    else:
-                        winners_down_double(
-                            src, src_row, rows, place, job.window[2].input_size, tile.columns,
-                            more, columns, <int64_t*>column_places,
-                        )
-                    more = True
-                    row += rows
-            if taps_z * taps_y == 1:
-                continue
-            if vector_t is float:
-                winners_across_float(
-                    &w, columns, <const int32_t*>column_places, values, <int32_t*>places, indices
-                )
-            else:
-                winners_across_double(
-                    &w, columns, <const int64_t*>column_places, values, <int64_t*>places, indices
-                )
-
-
-cdef void load_bin_rows(
-    const job_t* job, const char* src, Py_ssize_t rows, Py_ssize_t columns, vector_t* dst
-) noexcept nogil:
-    cdef Py_ssize_t row
-    for row in range(rows):
-        load_columns(
-            &job.src, WHOLE, src + row * job.src.stride[1], columns, 1, dst + row * columns
-        )
 
 
 # By ranks -------------------------------------------------------------------------------------
@@ -1122,6 +850,17 @@ cdef inline bint rows_are_direct(
         and array.stride[2] == channels * array.item and array.stride[1] % array.item == 0
         and array.stride[0] % array.item == 0
     )
+
+
+cdef Py_ssize_t planes_at_once(const job_t* job) noexcept nogil:
+    """How many small planes' winners may be found at once."""
+    cdef Py_ssize_t size = job.window[1].input_size * job.window[2].input_size
+    if not (
+        (job.way == IN_STRIPS or job.way == IN_BINS) and job.direct_rows and job.batch_axes == 1
+        and job.window[0].input_size * job.tiles[2] * job.tiles[3] == 1
+    ):
+        return 1
+    return max(1, 2 * TILE // size)
 
 
 cdef int find_tiles(job_t* job, const winner_t* _, int num_threads) except -1:

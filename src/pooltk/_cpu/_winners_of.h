@@ -49,6 +49,16 @@ static ALWAYS_INLINE void OF(store_winners)(
         OF(store_keys)(places + j, winners.place);
 }
 
+static ALWAYS_INLINE void OF(store_winner)(
+    T value, P place, ptrdiff_t j, T *values, P *places, int64_t *indices)
+{
+    values[j] = value;
+    if (indices)
+        indices[j] = place;
+    else
+        places[j] = place;
+}
+
 /* One channel: `count` columns of a row. */
 static ALWAYS_INLINE void OF(winner_of_columns)(
     const T *tap, P place, ptrdiff_t count, T *value, P *winner)
@@ -129,13 +139,8 @@ static void OF(winners_of_row)(
     for (ptrdiff_t x = 0; x < w->outputs; x++) {
         ptrdiff_t first = w->first[x], count = w->count[x], c = 0;
         if (count <= 0) /* dilation may leave no tap inside */
-            for (; c < n; c++) {
-                values[c] = identity;
-                if (indices)
-                    indices[c] = -1;
-                else
-                    places[c] = -1;
-            }
+            for (; c < n; c++)
+                OF(store_winner)(identity, -1, c, values, places, indices);
         for (; c + 2 * WIDTH <= n; c += 2 * WIDTH)
             OF(winners_of_pixel)(2, w, rows, row, row_place, first, count, c, values, places, indices);
         for (; c < n; c += WIDTH) {
@@ -288,11 +293,7 @@ static void OF(winners_across)(
         P place;
         OF(winner_across)(columns + w->first[x], column_places + w->first[x], w->count[x], &value,
                           &place);
-        values[x] = value;
-        if (indices)
-            indices[x] = place;
-        else
-            places[x] = place;
+        OF(store_winner)(value, place, x, values, places, indices);
     }
 }
 
@@ -307,11 +308,7 @@ static void OF(winners_of_runs)(
             OF(winner_of_run)(row + w->first[x], at, w->count[x], &value, &at);
         else
             OF(winner_of_columns)(row + w->first[x], at, w->count[x], &value, &at);
-        values[x] = value;
-        if (indices)
-            indices[x] = at;
-        else
-            places[x] = at;
+        OF(store_winner)(value, at, x, values, places, indices);
     }
 }
 
@@ -350,11 +347,7 @@ static void OF(winners_of_rows)(
                 value = row[k][j];
                 place = row_places[k][j];
             }
-        values[j] = value;
-        if (indices)
-            indices[j] = place;
-        else
-            places[j] = place;
+        OF(store_winner)(value, place, j, values, places, indices);
     }
 }
 
