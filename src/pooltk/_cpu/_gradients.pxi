@@ -25,15 +25,18 @@ cdef extern from "_winners.h" nogil:
         const double* grads, Py_ssize_t grad_row, double* dst0, double* dst1, Py_ssize_t dst_pair,
         Py_ssize_t n,
     )
-    cdef enum:
+    enum:
         AT_ONCE  # planes that are scattered to
+    ctypedef struct scatter_t:
+        Py_ssize_t planes, block_plane, indices_plane, grads_plane
+        Py_ssize_t begin, length
+        Py_ssize_t step
+        Py_ssize_t n, channels
     bint scatter_float(
-        float** blocks, Py_ssize_t begin, Py_ssize_t length, const int64_t** indices,
-        Py_ssize_t step, const float** grads, int planes, Py_ssize_t n, Py_ssize_t channels,
+        const scatter_t* s, float* block, const int64_t* indices, const float* grads
     )
     bint scatter_double(
-        double** blocks, Py_ssize_t begin, Py_ssize_t length, const int64_t** indices,
-        Py_ssize_t step, const double** grads, int planes, Py_ssize_t n, Py_ssize_t channels,
+        const scatter_t* s, double* block, const int64_t* indices, const double* grads
     )
     void one_nan_each_float(float* block, Py_ssize_t n)
     void one_nan_each_double(double* block, Py_ssize_t n)
@@ -44,6 +47,7 @@ ctypedef fused grad_t:
 
 cdef enum:
     BLOCK = 32768        # gradients that are added up in scratch before they are stored
+    PART = 8192          # elements of small planes that are scattered to at once
     GATHERED = 32768     # outputs that the gradients of a block are gathered from, at most
     MOST_GATHERED = 12   # windows that hold an element, of those that are gathered
 
@@ -373,66 +377,67 @@ cdef inline Py_ssize_t depths_at_once(
 
 
 cdef bint scatter_rows(
-    const job_t* job, tile_t* tile, int planes, winner_t* scratch, grad_t* grads, grad_t** blocks,
-    Py_ssize_t begin, Py_ssize_t length,
+    const job_t* job, tile_t* tile, scatter_t* s, winner_t* scratch, grad_t* grads, grad_t* block
 ) noexcept nogil:
     """Add the gradients of some outputs, in row-major order, to those winners that lie in the
     block; or of some planes, to theirs. Returns whether some sum may be NaN."""
     cdef int64_t* found = <int64_t*>(scratch + job.at_indices)
-    cdef const int64_t* indices[AT_ONCE]
-    cdef const grad_t* gradients[AT_ONCE]
-    cdef Py_ssize_t grad_offset[AT_ONCE]
-    cdef Py_ssize_t indices_offset[AT_ONCE]
+    cdef const int64_t* indices
+    cdef const grad_t* gradients
     cdef Py_ssize_t channels = tile.channels, x = tile.x, outputs = tile.x_end - x, rows = 1
-    cdef Py_ssize_t item = tile.item, at = 0, at_once = min(planes, planes_at_once(job)), z, y, n
+    cdef Py_ssize_t item = tile.item, at = 0, at_once = planes_at_once(job), z, y, p = 0
+    cdef Py_ssize_t grad_offset = batch_offset(job, job.batch_stride[3], item)
+    cdef Py_ssize_t indices_offset = batch_offset(job, job.batch_stride[2], item)
     cdef const char* src
     cdef bint any_nan = False
-    cdef int p
-    for p in range(planes):
-        tile.item = item + p
-        grad_offset[p] = batch_offset(job, job.batch_stride[3], tile.item)
-        indices_offset[p] = batch_offset(job, job.batch_stride[2], tile.item)
-        if job.indices.data == NULL and p % at_once == 0:
-            tile.src_offset = batch_offset(job, job.batch_stride[0], tile.item)
-            find_row_winners(
-                job, tile, min(at_once, planes - p), scratch, found + p * job.chunk
-            )
-    tile.item = item
+    while job.indices.data == NULL and p < s.planes:
+        tile.src_offset = batch_offset(job, job.batch_stride[0], item + p)
+        find_row_winners(
+            job, tile, min(at_once, s.planes - p), scratch, found + p * job.chunk
+        )
+        p += at_once
     if job.whole_rows and channels == 1 and outputs == job.window[2].output_size:
         rows = tile.y_end - tile.y  # which lie one behind the other
-    n = rows * outputs
+    s.n = rows * outputs
     for z in range(tile.z, tile.z_end):
         y = tile.y
         while y < tile.y_end:
-            for p in range(planes):
-                src = grad_offset[p] + address(&job.grad, z, y, x, tile.c)
-                gradients[p] = <const grad_t*>src
+            src = grad_offset + address(&job.grad, z, y, x, tile.c)
+            gradients = <const grad_t*>src
+            s.grads_plane = job.batch_stride[3][0] // <Py_ssize_t>sizeof(grad_t)
+            if not job.whole_rows:
+                load_columns(&job.grad, WHOLE, src, outputs, channels, grads)
+                gradients = grads
+            elif not job.direct_grads:
+                s.grads_plane = s.n
+                for p in range(s.planes):
+                    load_row(
+                        job.grad.kind, WHOLE, src + p * job.batch_stride[3][0], job.grad.item,
+                        grads + p * s.n, s.n * channels,
+                    )
+                gradients = grads
+            indices = found + at
+            s.indices_plane = job.chunk
+            if job.indices.data != NULL:
+                src = indices_offset + address(&job.indices, z, y, x, tile.c)
+                indices = <const int64_t*>src
+                s.indices_plane = job.batch_stride[2][0] // <Py_ssize_t>sizeof(int64_t)
                 if not job.whole_rows:
-                    load_columns(&job.grad, WHOLE, src, outputs, channels, grads)
-                    gradients[p] = grads
-                indices[p] = found + p * job.chunk + at
-                if job.indices.data != NULL:
-                    src = indices_offset[p] + address(&job.indices, z, y, x, tile.c)
-                    indices[p] = <const int64_t*>src
-                    if not job.whole_rows:
-                        load_columns(&job.indices, WHOLE, src, outputs, channels, found)
-                        indices[p] = found
-            any_nan |= scatter_each(
-                blocks, begin, length, indices, 1, gradients, planes, n, channels
-            )
-            at += n * channels
+                    load_columns(&job.indices, WHOLE, src, outputs, channels, found)
+                    indices = found
+            any_nan |= scatter(s, block, indices, gradients)
+            at += s.n * channels
             y += rows
     return any_nan
 
 
-cdef inline bint scatter_each(
-    grad_t** blocks, Py_ssize_t begin, Py_ssize_t length, const int64_t** indices, Py_ssize_t step,
-    const grad_t** grads, int planes, Py_ssize_t n, Py_ssize_t channels,
+cdef inline bint scatter(
+    const scatter_t* s, grad_t* block, const int64_t* indices, const grad_t* grads
 ) noexcept nogil:
     if grad_t is float:
-        return scatter_float(blocks, begin, length, indices, step, grads, planes, n, channels)
+        return scatter_float(s, block, indices, grads)
     else:
-        return scatter_double(blocks, begin, length, indices, step, grads, planes, n, channels)
+        return scatter_double(s, block, indices, grads)
 
 
 cdef inline void one_nan_each(grad_t* block, Py_ssize_t n) noexcept nogil:
@@ -444,7 +449,7 @@ cdef inline void one_nan_each(grad_t* block, Py_ssize_t n) noexcept nogil:
 
 
 cdef void scatter_block(
-    const job_t* job, tile_t* tile, int planes, Py_ssize_t block_index, winner_t* scratch,
+    const job_t* job, tile_t* tile, Py_ssize_t planes, Py_ssize_t block_index, winner_t* scratch,
     grad_t* grads,
 ) noexcept nogil:
     """Gradients of one block of the input, or of some whole planes of one channel: every window
@@ -453,27 +458,29 @@ cdef void scatter_block(
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]
     cdef Py_ssize_t rows = depth.input_size * height.input_size, row, row_end, column, column_end
-    cdef Py_ssize_t z, y, x, y_begin, y_end, x_begin, x_end, begin, length, step_x, step_y, step_z
-    cdef Py_ssize_t z_end, dst_offset
-    cdef grad_t* blocks[AT_ONCE]
+    cdef Py_ssize_t z, y, x, y_begin, y_end, x_begin, x_end, step_x, step_y, step_z, z_end, n, p
+    cdef Py_ssize_t dst_offset = batch_offset(job, job.batch_stride[1], tile.item)
+    cdef grad_t* block = grads + job.planes * job.chunk
     cdef bint any_nan = False
-    cdef int p
+    cdef scatter_t s
     column = block_index % job.blocks[1] * job.block_columns
     row = block_index // job.blocks[1] * job.block_rows
     row_end = min(rows, row + job.block_rows)
     column_end = min(width.input_size, column + job.block_columns)
-    begin = row * width.input_size + column
-    length = (row_end - 1) * width.input_size + column_end - begin
-    for p in range(planes):
-        dst_offset = batch_offset(job, job.batch_stride[1], tile.item + p)
-        blocks[p] = grads + job.chunk
-        if job.direct_block:
-            blocks[p] = <grad_t*>(
-                dst_offset + address(
-                    &job.dst, row // height.input_size, row % height.input_size, column, tile.c
-                )
+    s.planes = planes
+    s.step = 1
+    s.channels = tile.channels
+    s.begin = row * width.input_size + column
+    s.length = (row_end - 1) * width.input_size + column_end - s.begin
+    n = s.block_plane = s.length * tile.channels
+    if job.direct_block:
+        s.block_plane = job.batch_stride[1][0] // <Py_ssize_t>sizeof(grad_t)
+        block = <grad_t*>(
+            dst_offset + address(
+                &job.dst, row // height.input_size, row % height.input_size, column, tile.c
             )
-        memset(blocks[p], 0, length * tile.channels * sizeof(grad_t))
+        )
+    clear_planes(block, s.block_plane, planes, n)
     y_begin = 0
     y_end = height.output_size
     if depth.input_size == 1:
@@ -490,9 +497,11 @@ cdef void scatter_block(
         if job.indices.data == NULL:
             step_y = max(1, min(job.tile_y, job.chunk // (step_x * tile.channels)))
             step_z = depths_at_once(job, step_y, y_end - y_begin, step_x * tile.channels)
-        else:
+        elif job.direct_grads:
             step_y = max(1, y_end - y_begin)
             step_z = z_end - z
+        else:
+            step_y = max(1, job.chunk // (step_x * tile.channels))
     while z < z_end:
         tile.z = z
         tile.z_end = min(z + step_z, z_end)
@@ -504,18 +513,28 @@ cdef void scatter_block(
             while x < x_end:
                 tile.x = x
                 tile.x_end = min(x + step_x, x_end)
-                any_nan |= scatter_rows(
-                    job, tile, planes, scratch, grads, blocks, begin, length
-                )
+                any_nan |= scatter_rows(job, tile, &s, scratch, grads, block)
                 x += step_x
             y += step_y
         z = tile.z_end
     for p in range(planes if any_nan else 0):
-        one_nan_each(blocks[p], length * tile.channels)
-    if not job.direct_block:
+        one_nan_each(block + p * s.block_plane, n)
+    for p in range(0 if job.direct_block else planes):
         store_block(
-            job, dst_offset, row, row_end, column, column_end, tile.c, tile.channels, blocks[0]
+            job, batch_offset(job, job.batch_stride[1], tile.item + p), row, row_end, column,
+            column_end, tile.c, tile.channels, block + p * n,
         )
+
+
+cdef inline void clear_planes(
+    grad_t* block, Py_ssize_t block_plane, Py_ssize_t planes, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t p
+    if block_plane == n:  # one behind the other
+        n *= planes
+        planes = 1
+    for p in range(planes):
+        memset(block + p * block_plane, 0, n * sizeof(grad_t))
 
 
 cdef inline bint is_run(
@@ -537,8 +556,9 @@ cdef Py_ssize_t plan_scatter(
     job.direct_block = job.tile_c == job.channels and is_run(
         &job.dst, kind_of(grad), job.channels, job.window[0].input_size
     )
+    job.direct_grads = job.grad.kind == kind_of(grad)
     job.whole_rows = (
-        job.tile_c == job.channels and is_run(&job.grad, kind_of(grad), job.channels, 1)
+        job.tile_c == job.channels and is_run(&job.grad, job.grad.kind, job.channels, 1)
         and (job.indices.data == NULL or is_run(&job.indices, INT64, job.channels, 1))
     )
     job.block_columns = columns
@@ -553,19 +573,20 @@ cdef Py_ssize_t plan_scatter(
         )
     job.blocks[0] = ceil_div(rows, job.block_rows)
     job.blocks[1] = ceil_div(columns, job.block_columns)
-    job.planes = 1  # that are scattered to at once
     if (
-        job.channels == 1 and job.direct_block and job.whole_rows
+        job.channels == 1 and job.batch_axes == 1 and job.whole_rows
         and job.blocks[0] * job.blocks[1] == 1 and job.window[2].output_size <= WINNERS
+        and (job.direct_block or AT_ONCE * rows * columns <= 2 * BLOCK)
     ):
-        job.planes = max(1, min(AT_ONCE, job.items // (4 * num_threads)))
+        job.planes = AT_ONCE * max(1, PART // (AT_ONCE * rows * columns))
+        job.planes = max(1, min(job.planes, job.items // (4 * num_threads)))
     size = job.window[2].output_size * job.tile_c
     job.chunk = max(job.tile_x * job.tile_c, min(2 * WINNERS, job.tile_z * job.tile_y * size))
     job.at_values = reserve(job, job.tile_x * job.tile_c)
     job.at_indices = reserve(job, job.planes * job.chunk * 8 // <Py_ssize_t>sizeof(winner_t))
-    size = job.chunk + 64
+    size = job.planes * job.chunk + 64
     if not job.direct_block:
-        size += job.block_rows * job.block_columns * job.tile_c
+        size += job.planes * job.block_rows * job.block_columns * job.tile_c
     return size
 
 
@@ -599,9 +620,7 @@ cdef void backward_block(
             else:
                 gather_block(job, &tile, row, row_end, scratch)
             return
-    scatter_block(
-        job, &tile, <int>min(job.planes, job.items - tile.item), block, scratch, grads
-    )
+    scatter_block(job, &tile, min(job.planes, job.items - tile.item), block, scratch, grads)
 
 
 cdef int max_backward(
@@ -686,7 +705,9 @@ cdef void scatter_group(const job_t* job, Py_ssize_t group, vector_t* scratch) n
     cdef Py_ssize_t y = 0, y_end, row, p, count, planes = min(PLANES, job.items - group * PLANES)
     cdef Py_ssize_t at_once = 1
     cdef int64_t* indices = <int64_t*>(scratch + job.at_indices)
-    if job.direct_block and job.whole_rows and plane_size(job) <= TILE:
+    if (
+        job.batch_axes == 1 and job.direct_block and job.whole_rows and plane_size(job) <= TILE
+    ):
         at_once = AT_ONCE
     while y < rows:
         y_end = min(y + job.chunk, rows)
@@ -714,43 +735,43 @@ cdef void scatter_found(
     Planes are scattered to where they are, or one of them in scratch.
     """
     cdef Py_ssize_t columns = job.window[2].output_size, length = plane_size(job), z, row, p
-    cdef Py_ssize_t grad_offset
-    cdef vector_t* blocks[AT_ONCE]
-    cdef const vector_t* grads[AT_ONCE]
-    cdef const int64_t* winners[AT_ONCE]
-    cdef bint any_nan = False
+    cdef Py_ssize_t dst_offset = batch_offset(job, job.batch_stride[1], item)
+    cdef Py_ssize_t grad_offset = batch_offset(job, job.batch_stride[3], item)
+    cdef vector_t* block = scratch + job.at_result
     cdef vector_t* loaded = scratch + job.at_grads
-    for p in range(planes):
-        blocks[p] = scratch + job.at_result
-        if job.direct_block:
-            blocks[p] = <vector_t*>(
-                batch_offset(job, job.batch_stride[1], item + p) + address(&job.dst, 0, 0, 0, 0)
-            )
-        if y == 0:
-            memset(blocks[p], 0, length * sizeof(vector_t))
+    cdef const vector_t* grads
+    cdef bint any_nan = False
+    cdef scatter_t s
+    if job.direct_block:
+        block = <vector_t*>(dst_offset + address(&job.dst, 0, 0, 0, 0))
+    s.planes = planes
+    s.block_plane = job.batch_stride[1][0] // <Py_ssize_t>sizeof(vector_t)
+    s.grads_plane = job.batch_stride[3][0] // <Py_ssize_t>sizeof(vector_t)
+    s.indices_plane = 1
+    s.step = PLANES
+    s.begin = 0
+    s.length = length
+    s.n = (y_end - y) * columns
+    s.channels = 1
+    if y == 0:
+        clear_planes(block, s.block_plane, planes, length)
     for z in range(job.window[0].output_size):
-        for p in range(planes):
-            grad_offset = batch_offset(job, job.batch_stride[3], item + p)
-            grads[p] = <const vector_t*>(grad_offset + address(&job.grad, z, y, 0, 0))
-            if not job.whole_rows:
-                grads[p] = loaded
-                for row in range(y, y_end):
-                    load_columns(
-                        &job.grad, WHOLE, grad_offset + address(&job.grad, z, row, 0, 0), columns,
-                        1, loaded + (row - y) * columns,
-                    )
-            winners[p] = indices + p
-        any_nan |= scatter_each(
-            blocks, 0, length, winners, PLANES, grads, <int>planes, (y_end - y) * columns, 1
-        )
+        grads = <const vector_t*>(grad_offset + address(&job.grad, z, y, 0, 0))
+        if not job.whole_rows:
+            grads = loaded
+            for row in range(y, y_end):
+                load_columns(
+                    &job.grad, WHOLE, grad_offset + address(&job.grad, z, row, 0, 0), columns, 1,
+                    loaded + (row - y) * columns,
+                )
+        any_nan |= scatter(&s, block, indices, grads)
         indices += job.chunk * columns * PLANES
     for p in range(planes if any_nan else 0):
-        one_nan_each(blocks[p], length)
+        one_nan_each(block + p * s.block_plane, length)
     if y_end == job.window[1].output_size and not job.direct_block:
         store_block(
-            job, batch_offset(job, job.batch_stride[1], item), 0,
-            job.window[0].input_size * job.window[1].input_size, 0, job.window[2].input_size, 0, 1,
-            blocks[0],
+            job, dst_offset, 0, job.window[0].input_size * job.window[1].input_size, 0,
+            job.window[2].input_size, 0, 1, block,
         )
 
 

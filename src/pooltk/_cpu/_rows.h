@@ -30,10 +30,13 @@ typedef enum {
 
 #if defined(__GNUC__)
 #define ALWAYS_INLINE inline __attribute__((always_inline))
+#define NEVER_INLINE __attribute__((noinline)) /* for registers of its own, and one copy */
 #elif defined(_MSC_VER)
 #define ALWAYS_INLINE __forceinline
+#define NEVER_INLINE __declspec(noinline)
 #else
 #define ALWAYS_INLINE inline
+#define NEVER_INLINE
 #endif
 
 #if defined(__GNUC__)

@@ -61,7 +61,8 @@ cdef struct job_t:
     bint pairs            # windows of 2 x 2, stride 2
     Py_ssize_t gathered_row, at_gathered, at_grads, at_windows
     bint direct_block     # gradients are added up in dst itself
-    bint whole_rows       # of gradients and indices, which are read where they are
+    bint whole_rows       # of gradients and indices, which lie one behind the other
+    bint direct_grads     # read where they are
     Py_ssize_t planes     # whose gradients are scattered at once
     Py_ssize_t chunk      # outputs whose gradients are scattered at once
     Py_ssize_t block_rows, block_columns, blocks[2]

@@ -396,7 +396,14 @@ static void narrow_places(const int64_t *indices, int32_t *places, ptrdiff_t n)
         places[j] = (int32_t)(indices[j] | -((uint64_t)indices[j] >> 31 != 0));
 }
 
-enum { AT_ONCE = 4 }; /* planes that gradients are scattered to */
+/* How gradients are scattered; distances in elements. */
+enum { AT_ONCE = 4 }; /* planes that take turns */
+typedef struct {
+    ptrdiff_t planes, block_plane, indices_plane, grads_plane; /* and from each to the next one */
+    ptrdiff_t begin, length; /* the places of a plane's block */
+    ptrdiff_t step;          /* from one index to the next one */
+    ptrdiff_t n, channels;   /* so many gradients of each channel */
+} scatter_t;
 
 #define T float
 #define P int32_t

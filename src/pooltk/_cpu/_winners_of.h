@@ -80,8 +80,16 @@ static void OF(winner_of_run)(const T *row, P place, ptrdiff_t n, T *value, P *w
     ptrdiff_t j = 0;
     OF(max_runs)(row, 0, n, value, 1);
     VECTOR largest = OF(all)(*value);
-    while (j + WIDTH <= n && !OF(any_as_large)(OF(load)(row + j), largest))
+#define NEXT(i) OF(load)(row + j + (i) * WIDTH)
+    while (j + 4 * WIDTH <= n && !OF(any_as_large)(
+               OF(max)(OF(max)(NEXT(0), NEXT(1)), OF(max)(NEXT(2), NEXT(3))), largest)) {
+        for (ptrdiff_t i = 0; i < 4 * WIDTH; i += 64 / (ptrdiff_t)sizeof(T))
+            prefetch_line(row + n + j + i); /* of the run behind this one */
+        j += 4 * WIDTH;
+    }
+    while (j + WIDTH <= n && !OF(any_as_large)(NEXT(0), largest))
         j += WIDTH;
+#undef NEXT
     while (j < n - 1 && tap_wins(*value, row[j]))
         j++;
     *value = row[j];
@@ -475,22 +483,8 @@ static void OF(gather_pairs)(
 #undef NEXT
 }
 
-/* Of each plane in turn one gradient, if what won it lies in the plane's block. */
-static ALWAYS_INLINE void OF(scatter_planes)(
-    T *const *block, ptrdiff_t begin, ptrdiff_t length, const int64_t *const *indices,
-    ptrdiff_t step, const T *const *grads, int planes, ptrdiff_t n)
-{
-    for (ptrdiff_t j = 0; j < n; j++)
-        for (int p = 0; p < planes; p++) {
-            int64_t place = indices[p][j * step] - begin;
-            /* As unsigned numbers, -1 and what lies before the block are beyond it too. */
-            if ((uint64_t)place < (uint64_t)length)
-                block[p][place] += grads[p][j];
-        }
-}
-
 /* Whether one of n is NaN or infinite: no sum of others is NaN. */
-static int OF(any_not_finite)(const T *grads, ptrdiff_t n)
+static NEVER_INLINE int OF(any_not_finite)(const T *grads, ptrdiff_t n)
 {
     ptrdiff_t j = 0;
     VECTOR zero = OF(all)(0), sum = zero;
@@ -502,31 +496,51 @@ static int OF(any_not_finite)(const T *grads, ptrdiff_t n)
     return any;
 }
 
-/* n gradients of each channel of each plane are added to what won them, if that lies in the plane's
- * block, which begins at place `begin`. Sums in one plane wait for each other, those of whole planes
- * at once do not. Returns whether one of the sums may be NaN. */
-static int OF(scatter)(
-    T *const *block, ptrdiff_t begin, ptrdiff_t length, const int64_t *const *indices,
-    ptrdiff_t step, const T *const *grads, int planes, ptrdiff_t n, ptrdiff_t channels)
+/* Of each of so many planes in turn one gradient, if what won it lies in the plane's block. */
+static ALWAYS_INLINE void OF(scatter_planes)(
+    int planes, ptrdiff_t begin, const scatter_t *s, T *block, const int64_t *indices,
+    const T *grads)
 {
+    ptrdiff_t block_plane = s->block_plane, length = s->length, n = s->n;
+    for (ptrdiff_t j = 0; j < n; j++, indices += s->step)
+        for (int p = 0; p < planes; p++) {
+            int64_t place = indices[p * s->indices_plane] - begin;
+            /* As unsigned numbers, -1 and what lies before the block are beyond it too. */
+            if ((uint64_t)place < (uint64_t)length)
+                block[p * block_plane + place] += grads[p * s->grads_plane + j];
+        }
+}
+
+/* Gradients are added to what won them, if that lies in the plane's block. Sums in one plane wait for
+ * each other, those of some planes at once do not. Returns whether one of the sums may be NaN. */
+static NEVER_INLINE int OF(scatter)(const scatter_t *s, T *block, const int64_t *indices, const T *grads)
+{
+    ptrdiff_t n = s->n * s->channels, planes = s->planes;
     int any = 0;
-    for (int p = 0; p < planes; p++)
-        any |= OF(any_not_finite)(grads[p], n * channels);
-    if (planes == AT_ONCE && step == 1) {
-        OF(scatter_planes)(block, 0, length, indices, 1, grads, AT_ONCE, n);
-    } else if (planes == AT_ONCE) {
-        OF(scatter_planes)(block, 0, length, indices, step, grads, AT_ONCE, n);
-    } else if (channels == 1) {
-        for (int p = 0; p < planes; p++)
-            OF(scatter_planes)(block + p, begin, length, indices + p, step, grads + p, 1, n);
-    } else {
-        for (ptrdiff_t j = 0; j < n * channels; j += channels)
-            for (ptrdiff_t c = 0; c < channels; c++) {
-                int64_t place = indices[0][j + c] - begin;
-                if ((uint64_t)place < (uint64_t)length)
-                    block[0][place * channels + c] += grads[0][j + c];
+    if (s->grads_plane == n)
+        any = OF(any_not_finite)(grads, planes * n);
+    else
+        for (ptrdiff_t p = 0; p < planes; p++)
+            any |= OF(any_not_finite)(grads + p * s->grads_plane, n);
+    if (s->channels > 1)
+        for (ptrdiff_t j = 0; j < n; j += s->channels)
+            for (ptrdiff_t c = 0; c < s->channels; c++) {
+                int64_t place = indices[j + c] - s->begin;
+                if ((uint64_t)place < (uint64_t)s->length)
+                    block[place * s->channels + c] += grads[j + c];
             }
-    }
+    else
+        while (planes > 0) {
+            int some = planes < AT_ONCE ? 1 : AT_ONCE;
+            if (some == AT_ONCE)
+                OF(scatter_planes)(AT_ONCE, 0, s, block, indices, grads);
+            else
+                OF(scatter_planes)(1, s->begin, s, block, indices, grads);
+            block += some * s->block_plane;
+            indices += some * s->indices_plane;
+            grads += some * s->grads_plane;
+            planes -= some;
+        }
     return any;
 }
 
