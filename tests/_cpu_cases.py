@@ -200,6 +200,18 @@ def _directed():
             f"planes in registers, {rows}x{columns}, pairs", (3, 5, rows, columns), 2, kernel_size=2
         )
     yield Case("planes in registers, many rows", (7, 3, 90, 30), 2, kernel_size=2)
+    for shape, size in (
+        ((7, 3, 13, 13), 6), ((40, 9, 15), (2, 1)), ((3, 57, 55), 6), ((5, 111, 127), (7, 8)),
+        ((3, 3, 8, 8), (5, 3)), ((2, 128, 17), (16, 5)),
+    ):  # fmt: skip
+        yield Case(f"few gradients of {shape[-2]}x{shape[-1]}", shape, 2, output_size=size)
+    for rows, columns, kernel, stride, padding in (
+        (17, 17, 5, 3, 0), (20, 23, 2, 3, 0), (16, 15, 3, 2, 1), (44, 29, (7, 6), (4, 5), (3, 1)),
+    ):  # fmt: skip
+        yield Case(
+            f"few gradients of {rows}x{columns}, {kernel} by {stride}", (4, 5, rows, columns), 2,
+            kernel_size=kernel, stride=stride, padding=padding,
+        )  # fmt: skip
     yield Case("triples of short rows", (40, 7, 7), 2, kernel_size=3, stride=2, ceil_mode=True)
     yield Case("pairs dilated", (3, 40), 1, kernel_size=2, stride=2, dilation=3, padding=2)
     for stride in (2, 3):

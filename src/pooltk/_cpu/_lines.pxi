@@ -18,7 +18,7 @@ cdef inline bint fits_registers(const axis_t* axis) noexcept nogil:
 
 
 cdef inline bint results_run_on(const job_t* job) noexcept nogil:
-    """Whether what is written behind a row is the beginning of the next one, or of the next plane."""
+    """Whether what is written behind a row begins the next one, or the next plane."""
     return (
         job.dst.stride[2] == job.dst.item
         and job.dst.stride[1] == job.window[2].output_size * job.dst.item
@@ -162,3 +162,103 @@ cdef void pool_bins_in_registers(const job_t* job, const tile_t* tile) noexcept 
     b.src = tile.src_offset + address(&job.src, 0, 0, 0, 0)
     b.dst = <float*>(address(&job.dst, 0, 0, 0, 0) + tile.item * job.batch_stride[1][0])
     pool_bins(&b)
+
+
+# Gradients of averages, few of a plane, spread over its rows (_spread.h).
+
+cdef inline bint spreads_few(const axis_t* axis, Py_ssize_t most) noexcept nogil:
+    """Whether no more than two of so many windows hold an element."""
+    if axis.kind == ADAPTIVE:
+        return axis.kernel_size <= 2 and axis.input_size <= most
+    return (
+        axis.kind == TRANSPOSED and axis.dilation == 1 and axis.kernel_size <= 2 * axis.stride
+        and axis.input_size <= most
+    )
+
+
+cdef inline Py_ssize_t windows_over(const axis_t* axis, Py_ssize_t i) noexcept nogil:
+    """How many hold element i, those beyond the edges too."""
+    if axis.kind == ADAPTIVE:
+        return 0
+    return (
+        floor_div(i + axis.padding, axis.stride)
+        - ceil_div(i + axis.padding + 1 - axis.kernel_size, axis.stride) + 1
+    )
+
+
+cdef bint spread_fits_registers(const job_t* job, const acc_t* _) noexcept nogil:
+    cdef const axis_t* height = &job.window[1]
+    cdef const axis_t* width = &job.window[2]
+    if acc_t is float:
+        return (
+            job.op == SUM and job.src.kind == job.dst.kind == FLOAT32
+            and job.channels == 1 and job.batch_axes == 1
+            and takes_each(&job.window[0]) and job.window[0].output_size == 1
+            and spreads_few(height, MOST_SPREAD_ROWS) and spreads_few(width, SPREAD)
+            and height.output_size <= MOST_SPREAD_TO
+            and SPREAD <= width.output_size <= MOST_SPREAD_TO
+            and job.src.stride[2] == job.src.item and job.dst.stride[2] == job.dst.item
+            and (job.divide_first or -1e6 < job.divisor_override < 1e6)
+            and (job.divide_first or job.divisor_override)
+        )
+    return False
+
+
+cdef void spread_from_registers(
+    const job_t* job, const tile_t* tile, const acc_t* _
+) noexcept nogil:
+    """All planes of a tile, or rows of one."""
+    cdef const axis_t* height = &job.window[1]
+    cdef const axis_t* width = &job.window[2]
+    cdef Py_ssize_t begin[MOST_SPREAD_TO + 1]
+    cdef Py_ssize_t row[2][MOST_SPREAD_TO]
+    cdef int32_t column[2][MOST_SPREAD_TO]
+    cdef float divisors[MOST_SPREAD_ROWS * 8]
+    cdef Py_ssize_t x, y, tap, first, end
+    cdef int32_t missing
+    cdef spread_planes_t s
+    s.planes = tile.item_end - tile.item
+    s.src_plane = job.batch_stride[0][0]
+    s.src_row = job.src.stride[1]
+    s.dst_plane = job.batch_stride[1][0]
+    s.dst_row = job.dst.stride[1]
+    s.src_rows = height.input_size
+    s.src_columns = width.input_size
+    s.columns = width.output_size
+    s.runs = 0
+    y = tile.y
+    while y < tile.y_end:
+        first = first_tap(height, y)
+        end = first + tap_count(height, y)
+        for tap in range(2):
+            row[tap][s.runs] = first + tap if first + tap < end else s.src_rows + tap
+        begin[s.runs] = y - tile.y
+        s.runs += 1
+        y = end_of_run(height, y)
+    begin[s.runs] = tile.y_end - tile.y
+    x = 0
+    while x < s.columns:
+        first = first_tap(width, x)
+        end = first + tap_count(width, x)
+        missing = PADDING if end - first < windows_over(width, x) else NONE
+        for x in range(x, min(s.columns, end_of_run(width, x))):
+            for tap in range(2):
+                column[tap][x] = <int32_t>(first + tap) if first + tap < end else missing
+        x += 1
+    for x in range(SPREAD):
+        for y in range(s.src_rows):
+            divisors[y * SPREAD + x] = 1
+            if job.divide_first and x < s.src_columns:
+                divisors[y * SPREAD + x] = <float>(rows_count(job, 0, y) * max(
+                    1, window_count(&job.count[2], x, job.count_include_pad)
+                ))
+    s.begin = begin
+    s.row[0] = row[0]
+    s.row[1] = row[1]
+    s.column[0] = column[0]
+    s.column[1] = column[1]
+    s.divisors = divisors
+    s.by = 1 if job.divide_first else <float>job.divisor_override
+    s.src = tile.src_offset + address(&job.src, 0, 0, 0, 0)
+    s.dst = tile.item * job.batch_stride[1][0] + address(&job.dst, 0, tile.y, 0, 0)
+    spread_planes(&s)

@@ -16,7 +16,8 @@ How it works
     _repeat.pxi    the backward of averages whose windows lie side by side: repeat_rows
     _planes.pxi    small planes, many at a time: pool_joined <- pool_planes
     _lines.pxi     planes of few columns, in registers: pool_in_registers -> _lines.h,
-                                                        pool_bins_in_registers -> _bins.h
+                                                        pool_bins_in_registers -> _bins.h,
+                                                        spread_from_registers -> _spread.h
     _winners.pxi   max_pool_indices: find_winners <- find_in_rows, find_by_ranks, find_by_doubling,
     _strips.pxi                                      find_in_strips -> _strips.h,
     _winner_bins.pxi                                 find_in_bins

@@ -18,7 +18,7 @@ cdef bint repeats(const job_t* job) noexcept nogil:
             return False
     return (
         job.window[2].kind == TRANSPOSED and job.op == SUM and job.divisor_override != 0
-        and job.window[2].kernel_size <= 4 * TILE // job.channels
+        and job.window[2].kernel_size <= 16 * TILE // job.channels
     )
 
 

@@ -765,6 +765,16 @@ enum { LINE = MOST_VECTORS * REGISTER / 4 + 1 }; /* elements, at most */
  * vectors of a row of the plane. */
 enum { BINS = 8, MOST_BIN = 4, MOST_BIN_VECTORS = MOST_VECTORS < 3 ? MOST_VECTORS : 3 };
 
+/* Gradients that are spread from a register: a row and a column of them have so many, at most; a plane's
+ * row and column. */
+#if defined(__AVX2__)
+enum { SPREAD = 8 };
+#else
+enum { SPREAD = 0 };
+#endif
+enum { MOST_SPREAD_ROWS = 16, MOST_SPREAD_TO = 128 };
+enum { NONE = -1, PADDING = -2 }; /* in place of a column: no window, or one beyond the edge */
+
 /* Rows of outputs whose windows have the same rows inside, for _small.h. */
 typedef struct {
     int op, taps, columns, stride, finish; /* taps: rows of a window */
@@ -1197,6 +1207,7 @@ static void pool_planes_in_registers(kind_t kind, const small_windows *w)
 #endif
 
 #include "_bins.h"
+#include "_spread.h"
 
 static void pool_small(kind_t kind, const small_windows *w)
 {

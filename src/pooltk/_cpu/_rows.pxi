@@ -77,6 +77,23 @@ cdef extern from "_rows.h" nogil:
         const char* src
         float* dst
     void pool_bins(const bin_planes* planes)
+    cdef enum:
+        SPREAD
+        MOST_SPREAD_ROWS
+        MOST_SPREAD_TO
+        NONE
+        PADDING
+    ctypedef struct spread_planes_t:
+        Py_ssize_t planes, src_plane, src_row, dst_plane, dst_row
+        Py_ssize_t src_rows, src_columns, columns, runs
+        const Py_ssize_t* begin
+        const Py_ssize_t* row[2]
+        const int32_t* column[2]
+        const float* divisors
+        float by
+        const char* src
+        char* dst
+    void spread_planes(const spread_planes_t* planes)
     void pool_small(kind_t kind, const small_windows* windows)
     void merge_planes(kind_t kind, const small_windows* windows, void* dst)
     void prefetch(const char* address, Py_ssize_t bytes)

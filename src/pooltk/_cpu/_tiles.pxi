@@ -82,6 +82,7 @@ cdef struct job_t:
     bint small            # windows of few rows and columns, between direct rows
     bint in_registers     # the rows of planes
     bint bins_in_registers  # the same of bins
+    bint spread_in_registers  # the same of gradients of few windows
     bint regular          # windows slide along the row over padded scratch
     bint spread           # the inverse of strided windows: results are interleaved
     bint wide_rows        # windows overlap so much along the height that they share merges
@@ -1258,6 +1259,9 @@ cdef void pool_rows(const job_t* job, tile_t* tile, acc_t* scratch) noexcept nog
     if job.bins_in_registers:
         pool_bins_in_registers(job, tile)
         return
+    if job.spread_in_registers:
+        spread_from_registers(job, tile, scratch)
+        return
     start_rows(job, tile, scratch)
     if job.small:
         pool_small_tile(job, tile, scratch)
@@ -1520,6 +1524,7 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
 
     job.in_registers = planes_fit_registers(job, _)
     job.bins_in_registers = bins_fit_registers(job, _)
+    job.spread_in_registers = spread_fits_registers(job, _)
     job.row_size = columns * job.tile_c
     total = job.chunk_y * max(columns, job.tile_x) * job.tile_c
     job.scratch_size = 0
@@ -1576,19 +1581,23 @@ cdef Py_ssize_t tree_levels(const job_t* job) noexcept nogil:
 
 
 cdef int pool_tiles(job_t* job, const acc_t* _, int num_threads) except -1:
-    cdef Py_ssize_t total
+    cdef Py_ssize_t total, at_once
+    cdef bint in_registers
     if (acc_t is float or acc_t is double) and repeats(job):
         return repeat_gradients(job, _, num_threads)
     plan(job, _)
     job.rows_first = rows_merge_first(job, _)
-    if not job.in_registers and not job.bins_in_registers and planes_may_join(job):
+    in_registers = job.in_registers or job.bins_in_registers or job.spread_in_registers
+    if not in_registers and planes_may_join(job):
         return pool_joined(job, _, num_threads)
-    if (job.small or job.bins_in_registers) and job.tiles[1] * job.tiles[2] * job.tiles[3] == 1:
-        # What is the same for all planes is done once for as many as make a tile.
-        job.tile_items = max(1, min(
-            8 * TILE // (job.window[1].input_size * job.window[2].input_size),
-            job.items // 4 // num_threads,
-        ))
+    # What is the same for all planes is done once for as many as make a tile.
+    at_once = 8 * TILE // (job.window[1].input_size * job.window[2].input_size)
+    if job.spread_in_registers and job.items >= 4 * num_threads:
+        at_once = MOST_SPREAD_TO
+        job.tile_y = job.window[1].output_size
+        job.tiles[2] = 1
+    if (job.small or in_registers) and job.tiles[1] * job.tiles[2] * job.tiles[3] == 1:
+        job.tile_items = max(1, min(at_once, job.items // 4 // num_threads))
     total = ceil_div(job.items, job.tile_items)
     total *= job.tiles[1] * job.tiles[2] * job.tiles[3] * job.tiles[4]
     return share_parts(
