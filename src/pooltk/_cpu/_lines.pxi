@@ -1,7 +1,8 @@
 # Planes of few columns: their rows fit the registers, and nothing but results is stored (_lines.h).
 
 cdef enum:
-    MOST_BIN_ROWS = 64  # of bins of a plane, where they are merged in registers
+    MOST_BIN_ROWS = 64   # of bins of a plane, where they are merged in registers
+    SPREAD_PLANES = 128  # for which the tables of _spread.h are made once
 
 
 cdef inline bint fits_registers(const axis_t* axis) noexcept nogil:
@@ -171,8 +172,8 @@ cdef inline bint spreads_few(const axis_t* axis, Py_ssize_t most) noexcept nogil
     if axis.kind == ADAPTIVE:
         return axis.kernel_size <= 2 and axis.input_size <= most
     return (
-        axis.kind == TRANSPOSED and axis.dilation == 1 and axis.kernel_size <= 2 * axis.stride
-        and axis.input_size <= most
+        axis.kind == TRANSPOSED and axis.dilation == 1 and axis.input_size <= most
+        and axis.kernel_size - axis.stride <= axis.stride
     )
 
 

@@ -1198,8 +1198,7 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
             else:
                 w.by = divisor * count
                 w.finish = DIVIDED
-                if is_power_of_two(w.by):
-                    frexp(w.by, &exponent)
+                if frexp(w.by, &exponent) == 0.5:  # a power of two
                     w.shift = exponent - 1
                     w.by = 1 / w.by
                     w.finish = MULTIPLIED
@@ -1590,13 +1589,14 @@ cdef int pool_tiles(job_t* job, const acc_t* _, int num_threads) except -1:
     in_registers = job.in_registers or job.bins_in_registers or job.spread_in_registers
     if not in_registers and planes_may_join(job):
         return pool_joined(job, _, num_threads)
-    # What is the same for all planes is done once for as many as make a tile.
-    at_once = 8 * TILE // (job.window[1].input_size * job.window[2].input_size)
     if job.spread_in_registers and job.items >= 4 * num_threads:
-        at_once = MOST_SPREAD_TO
         job.tile_y = job.window[1].output_size
         job.tiles[2] = 1
     if (job.small or in_registers) and job.tiles[1] * job.tiles[2] * job.tiles[3] == 1:
+        # What is the same for all planes is done once for as many as make a tile.
+        at_once = SPREAD_PLANES
+        if not job.spread_in_registers:
+            at_once = 8 * TILE // (job.window[1].input_size * job.window[2].input_size)
         job.tile_items = max(1, min(at_once, job.items // 4 // num_threads))
     total = ceil_div(job.items, job.tile_items)
     total *= job.tiles[1] * job.tiles[2] * job.tiles[3] * job.tiles[4]

@@ -39,7 +39,7 @@ cdef inline bint are_bins(const axis_t* axis) noexcept nogil:
     """Windows without gaps that hardly overlap, each of which has taps."""
     if axis.kind == ADAPTIVE:
         return axis.output_size <= axis.input_size
-    return slides_over_taps(axis) and axis.kernel_size <= 2 * axis.stride
+    return slides_over_taps(axis) and axis.kernel_size - axis.stride <= axis.stride
 
 
 cdef bint fits_bins(const job_t* job) noexcept nogil:
