@@ -178,6 +178,18 @@ def _directed():
         )  # fmt: skip
     yield Case("pairs of long rows", (5, 131), 1, kernel_size=2)
     yield Case("pairs of short rows", (6, 5, 9, 11), 2, kernel_size=2, padding=1)
+    for columns in (16, 19, 30, 41, 90):
+        yield Case(f"pairs of rows of {columns}", (5, 51, columns), 2, kernel_size=2)
+    for planes, rows, columns in ((2, 6, 5), (4, 8, 18), (3, 4, 37)):
+        for padding in (0, 1):
+            yield Case(
+                f"pairs of planes, {planes}x{rows}x{columns}, padding {padding}",
+                (3, planes, rows, columns), 3, kernel_size=2, padding=padding,
+            )  # fmt: skip
+    for columns, padding in ((131, 0), (45, 2), (32, 1), (18, 3), (3, 1)):
+        yield Case(f"fours of rows of {columns}", (5, columns), 1, kernel_size=4, padding=padding)
+    yield Case("fours of three rows", (3, 13, 75), 2, kernel_size=(3, 4), padding=(1, 2))
+    yield Case("fours of planes", (3, 4, 6, 37), 3, kernel_size=(2, 2, 4), ceil_mode=True)
     yield Case("triples of long rows", (3, 9, 200), 2, kernel_size=3, stride=2, padding=1)
     yield Case("threes", (2, 9, 24), 2, kernel_size=3, stride=1, padding=1)
     yield Case("threes and a rest", (2, 9, 29), 2, kernel_size=3, stride=1, padding=1)
@@ -295,6 +307,11 @@ def _directed():
 
     # Windows reduced where they lie.
     yield Case("whole planes", (4, 3, 41, 43), 2, kernel_size=(41, 43))
+    for rows, columns in ((3, 9), (4, 8), (7, 7), (9, 70)):
+        yield Case(f"whole planes of {rows}x{columns}", (37, rows, columns), 2, output_size=1)
+    yield Case("whole planes longer than a chunk", (3, 70, 60), 2, output_size=1)
+    yield Case("runs side by side", (3, 1200), 1, kernel_size=40)
+    yield Case("runs and what is left of one", (3, 333), 1, kernel_size=64, ceil_mode=True)
     yield Case("whole volumes", (2, 7, 9, 33), 3, output_size=1)
     yield Case("whole planes of pixels", (3, 9, 40, 5), 2, output_size=1, channels_last=True)
     yield Case("whole rows longer than a chunk", (2, 9001), 1, output_size=1)

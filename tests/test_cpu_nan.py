@@ -27,6 +27,7 @@ WINDOWS = {
     "2 by 2": {"kernel_size": 2, "stride": 2, "padding": 1},
     "3 by 1": {"kernel_size": 3, "stride": 1, "padding": 1},
     "3 by 2": {"kernel_size": 3, "stride": 2, "padding": 1},
+    "4 by 4": {"kernel_size": 4, "stride": 4, "padding": 2},
     "5 by 1": {"kernel_size": 5, "stride": 1, "padding": 2},
     "10 by 2": {"kernel_size": 10, "stride": 2, "padding": 9},
     "7 by 3, dilated": {"kernel_size": 7, "stride": 3, "padding": 6, "dilation": 2},
@@ -159,11 +160,13 @@ def test_averages_of_nan_and_infinity(windows, dtype):
             )
 
 
-def test_unsought_gradients():
+@pytest.mark.parametrize("columns", [7, 18, 41])
+def test_unsought_gradients(columns):
     """Indices that point outside the plane name nobody, and nothing is written there."""
-    case = Case("outside", (2, 6, 7), 2, kernel_size=2)
+    case = Case("outside", (2, 6, columns), 2, kernel_size=2)
     gradient = array_of(case.result_shape, "float32", seed=1)
-    places = np.array([-1, 42, 43, 2**31, 2**32, 2**63 - 1, -(2**63), -(2**32), 10**6])
+    size = 6 * columns
+    places = np.array([-1, size, size + 1, 2**31, 2**32, 2**63 - 1, -(2**63), -(2**32), 10**6])
     indices = np.resize(places, case.result_shape)
     indices[0, 0, 0] = 1
     expected = np.zeros(case.shape, "float32")

@@ -15,16 +15,20 @@ cdef extern from "_winners.h" nogil:
         const Py_ssize_t* end, int64_t place, Py_ssize_t columns, Py_ssize_t channels,
         double* dst, Py_ssize_t dst_pixel,
     )
-    void gather_pairs_float(
-        Py_ssize_t pairs, const float* row0, const float* row1, Py_ssize_t src_pair,
-        const float* grads, Py_ssize_t grad_row, float* dst0, float* dst1, Py_ssize_t dst_pair,
-        Py_ssize_t n,
-    )
-    void gather_pairs_double(
-        Py_ssize_t pairs, const double* row0, const double* row1, Py_ssize_t src_pair,
-        const double* grads, Py_ssize_t grad_row, double* dst0, double* dst1, Py_ssize_t dst_pair,
-        Py_ssize_t n,
-    )
+    ctypedef struct pairs_t:
+        Py_ssize_t pairs, outputs
+        const void* row[2]
+        Py_ssize_t src_pair
+        const int64_t* indices
+        Py_ssize_t indices_row
+        int64_t place
+        Py_ssize_t columns
+        const void* grads
+        Py_ssize_t grads_row
+        void* dst[2]
+        Py_ssize_t dst_pair
+    void gather_pairs_float(const pairs_t* pairs)
+    void gather_pairs_double(const pairs_t* pairs)
     enum:
         AT_ONCE  # planes that are scattered to
     ctypedef struct scatter_t:
@@ -242,7 +246,7 @@ cdef void place_winners(
         grads += job.gathered_row
 
 
-# Windows of 2 x 2, stride 2, the commonest of all, need no places.
+# Windows of 2 x 2, stride 2, the commonest of all: masks tell winners.
 
 cdef bint are_pairs(const job_t* job) noexcept nogil:
     cdef const axis_t* axis
@@ -255,86 +259,127 @@ cdef bint are_pairs(const job_t* job) noexcept nogil:
             or axis.output_size * axis.kernel_size > axis.input_size
         ):
             return False
-    return (
-        job.channels == 1 and job.indices.data == NULL
-        and 8 <= job.window[2].input_size <= GATHERED
+    # Of indices of short rows, scattering them is as fast.
+    return job.channels == 1 and 8 <= job.window[2].input_size <= GATHERED and (
+        job.indices.data == NULL
+        or job.window[2].input_size >= 16 and plane_size(job) <= INT32_MAX
     )
 
 
-cdef void plan_pairs(job_t* job, Py_ssize_t parts) noexcept nogil:
-    """Blocks of an even number of rows."""
+cdef void plan_pairs(job_t* job, const vector_t* _, Py_ssize_t parts) noexcept nogil:
+    """Small planes, some at a time; or blocks of an even number of rows."""
     cdef Py_ssize_t columns = job.window[2].input_size
+    cdef bint by_index = job.indices.data != NULL
     job.block_rows = 2 * ceil_div(job.window[1].output_size, parts)
     job.blocks[0] = ceil_div(job.window[1].input_size, job.block_rows)
-    job.at_loaded = reserve(job, 3 * columns)
-    job.at_result = reserve(job, 2 * columns)
+    if job.blocks[0] == 1 and job.batch_axes == 1:
+        job.planes = max(1, PART // plane_size(job))
+    job.chunk_y = max(2, TILE // columns // 2 * 2)  # rows that are in scratch at once, if any is
+    job.at_loaded = reserve(job, 2 * job.chunk_y * columns)
+    job.at_indices = reserve(job, job.chunk_y * columns)
+    job.at_result = reserve(job, job.chunk_y * columns)
+    if (
+        rows_are_direct(&job.dst, kind_of(_), 1) and rows_are_direct(&job.grad, kind_of(_), 1)
+        and rows_are_direct(
+            &job.indices if by_index else &job.src, INT64 if by_index else kind_of(_), 1
+        )
+    ):
+        job.chunk_y = job.block_rows
 
 
 cdef void gather_pairs_block(
-    const job_t* job, tile_t* tile, Py_ssize_t row, Py_ssize_t row_end, vector_t* scratch
+    const job_t* job, Py_ssize_t item, Py_ssize_t row, Py_ssize_t row_end, vector_t* scratch
 ) noexcept nogil:
     """Rows of gradients of one item, at all depths, from an even one on."""
     cdef Py_ssize_t columns = job.window[2].input_size, outputs = job.window[2].output_size
-    cdef Py_ssize_t item_offset = tile.src_offset, z, y, i
-    cdef Py_ssize_t dst_offset = batch_offset(job, job.batch_stride[1], tile.item)
-    cdef Py_ssize_t grad_offset = batch_offset(job, job.batch_stride[3], tile.item)
+    cdef Py_ssize_t offset[4]
+    cdef Py_ssize_t z, y, rows, whole, dst_row, i
     cdef vector_t* loaded = scratch + job.at_loaded
-    cdef vector_t* result = scratch + job.at_result
-    cdef vector_t* to_rows[2]
-    cdef const vector_t* rows[2]
-    cdef const vector_t* grads
-    cdef char* dst[2]
-    cdef const char* src
-    cdef bint direct = rows_are_direct(&job.dst, kind_of(scratch), 1), all_direct
-    cdef Py_ssize_t pairs
-    all_direct = (
-        direct and columns == 2 * outputs and rows_are_direct(&job.src, kind_of(scratch), 1)
-        and rows_are_direct(&job.grad, kind_of(scratch), 1)
-    )
+    cdef vector_t* result
+    cdef char* dst
+    cdef bint direct = rows_are_direct(&job.dst, kind_of(scratch), 1)
+    cdef pairs_t w
+    for i in range(4):
+        offset[i] = batch_offset(job, job.batch_stride[i], item)
+    w.outputs = outputs
+    w.columns = columns
+    w.indices = NULL
+    dst_row = job.dst.stride[1] if direct else columns * <Py_ssize_t>sizeof(vector_t)
+    w.dst_pair = 2 * dst_row
     for z in range(job.window[0].input_size):
         y = row
         while y < row_end:
-            pairs = 0 if y // 2 == job.window[1].output_size else 1
-            if all_direct:  # as many as there are whole ones
-                pairs = min(row_end // 2, job.window[1].output_size) - y // 2
-            for i in range(min(2, row_end - y)):
-                dst[i] = dst_offset + address(&job.dst, z, y + i, 0, 0)
-                to_rows[i] = <vector_t*>dst[i] if direct else result + i * columns
-                fill(to_rows[i] + 2 * outputs, <vector_t>0, columns - 2 * outputs)
-                if pairs == 0:
-                    fill(to_rows[i], <vector_t>0, columns)
+            whole = 2 * min(row_end // 2, job.window[1].output_size) - y
+            rows = min(job.chunk_y, row_end - y if whole <= 0 else whole)
+            dst = offset[1] + address(&job.dst, z, y, 0, 0)
+            result = <vector_t*>dst if direct else scratch + job.at_result
+            w.dst[0] = result
+            w.dst[1] = <char*>result + dst_row
+            w.pairs = rows // 2 if whole > 0 else 0
+            if w.pairs:
+                if job.indices.data == NULL:
+                    w.row[0] = rows_of(
+                        &job.src, offset[0], z, y, rows, columns, loaded, &w.src_pair
+                    )
+                    w.row[1] = <const char*>w.row[0] + w.src_pair
+                    w.src_pair *= 2
                 else:
-                    src = item_offset + address(&job.src, z, y + i, 0, 0)
-                    rows[i] = row_of(&job.src, src, columns, loaded + i * columns)
-            if pairs > 0:
-                grads = row_of(
-                    &job.grad, grad_offset + address(&job.grad, z, y // 2, 0, 0), outputs,
-                    loaded + 2 * columns,
+                    w.indices = <const int64_t*>rows_of(
+                        &job.indices, offset[2], z, y // 2, w.pairs, outputs,
+                        <int64_t*>(scratch + job.at_indices), &w.indices_row,
+                    )
+                    w.place = (z * job.window[1].input_size + y) * columns
+                w.grads = rows_of(
+                    &job.grad, offset[3], z, y // 2, w.pairs, outputs,
+                    loaded + job.chunk_y * columns, &w.grads_row,
                 )
                 if vector_t is float:
-                    gather_pairs_float(
-                        pairs, rows[0], rows[1], 2 * job.src.stride[1], grads, job.grad.stride[1],
-                        to_rows[0], to_rows[1], 2 * job.dst.stride[1], outputs,
-                    )
+                    gather_pairs_float(&w)
                 else:
-                    gather_pairs_double(
-                        pairs, rows[0], rows[1], 2 * job.src.stride[1], grads, job.grad.stride[1],
-                        to_rows[0], to_rows[1], 2 * job.dst.stride[1], outputs,
-                    )
-            for i in range(min(2, row_end - y)):
-                if not direct:
-                    store_columns(&job.dst, to_rows[i], dst[i], columns, 1)
-            y += 2 * max(1, pairs)
+                    gather_pairs_double(&w)
+            for i in range(0 if w.pairs and columns == 2 * outputs else rows):
+                dst = <char*>result + i * dst_row
+                whole = 2 * outputs if w.pairs else 0
+                fill(<vector_t*>dst + whole, <vector_t>0, columns - whole)
+            if not direct:
+                store_rows(&job.dst, offset[1], z, y, rows, columns, result)
+            y += rows
 
 
-cdef inline const vector_t* row_of(
-    const array_t* array, const char* src, Py_ssize_t columns, vector_t* loaded
+cdef const void* rows_of(
+    const array_t* array, Py_ssize_t offset, Py_ssize_t z, Py_ssize_t y, Py_ssize_t rows,
+    Py_ssize_t columns, acc_t* loaded, Py_ssize_t* stride,
 ) noexcept nogil:
-    """A row where it lies, or, if it is of other elements, where it is put."""
-    if array.kind == kind_of(loaded) and array.stride[2] == array.item:
-        return <const vector_t*>src
-    load_columns(array, WHOLE, src, columns, 1, loaded)
+    """Rows of one channel where they lie, or, if they are of other elements, where they are put;
+    and how far apart."""
+    cdef const char* src = offset + address(array, z, y, 0, 0)
+    cdef Py_ssize_t at_once = rows if is_run(array, array.kind, 1, 1) else 1, row = 0
+    stride[0] = array.stride[1]
+    if rows_are_direct(array, kind_of(loaded), 1):
+        return src
+    stride[0] = columns * sizeof(acc_t)
+    while row < rows:
+        load_row(
+            array.kind, WHOLE, src + row * array.stride[1], array.stride[2],
+            loaded + row * columns, at_once * columns,
+        )
+        row += at_once
     return loaded
+
+
+cdef void store_rows(
+    const array_t* array, Py_ssize_t offset, Py_ssize_t z, Py_ssize_t y, Py_ssize_t rows,
+    Py_ssize_t columns, const acc_t* result,
+) noexcept nogil:
+    """The way back."""
+    cdef char* dst = offset + address(array, z, y, 0, 0)
+    cdef Py_ssize_t at_once = rows if is_run(array, array.kind, 1, 1) else 1, row = 0
+    while row < rows:
+        store_row(
+            array.kind, result + row * columns, dst + row * array.stride[1], array.stride[2],
+            at_once * columns,
+        )
+        row += at_once
 
 
 cdef inline bint needs_no_values(const job_t* job) noexcept nogil:
@@ -604,7 +649,7 @@ cdef void backward_block(
 ) noexcept nogil:
     cdef tile_t tile
     cdef Py_ssize_t blocks = job.blocks[0] if job.gathers else job.blocks[0] * job.blocks[1]
-    cdef Py_ssize_t row, row_end
+    cdef Py_ssize_t row, row_end, item
     cdef Py_ssize_t block = index % blocks
     index //= blocks
     tile.limb = WHOLE
@@ -616,7 +661,8 @@ cdef void backward_block(
             row = block * job.block_rows
             row_end = min(row + job.block_rows, job.window[1].input_size)
             if job.pairs:
-                gather_pairs_block(job, &tile, row, row_end, scratch)
+                for item in range(tile.item, min(tile.item + job.planes, job.items)):
+                    gather_pairs_block(job, item, row, row_end, scratch)
             else:
                 gather_block(job, &tile, row, row_end, scratch)
             return
@@ -628,6 +674,9 @@ cdef int max_backward(
 ) except -1:
     cdef Py_ssize_t total, parts = 4 * <Py_ssize_t>num_threads, grads_size = 0, most_channels
     cdef job_t by_ranks
+    if is_one_window(job) and is_run(&job.dst, job.dst.kind, 1, job.window[0].input_size):
+        merge_axes(job)
+        see_as_row(&job.dst)
     job.pairs = False
     if winner_t is float and grad_t is float or winner_t is double and grad_t is double:
         job.pairs = are_pairs(job)
@@ -645,7 +694,8 @@ cdef int max_backward(
         total = ceil_div(total, job.planes) * job.blocks[1]
     elif winner_t is float or winner_t is double:
         if job.pairs:
-            plan_pairs(job, parts)
+            plan_pairs(job, _, parts)
+            total = ceil_div(total, job.planes)
         else:
             plan_gather(job, _, parts)
     total *= job.blocks[0]

@@ -5,17 +5,23 @@
  * lies what never wins: a window has an element inside at least, and its first one comes first.
  */
 typedef struct {
-    PLACES place[MOST_COLUMNS]; /* of each tap in row 0, of all outputs */
+    PLACES place[MOST_COLUMNS]; /* of each tap in row 0, of all outputs; of stride 4, see below */
     ptrdiff_t begin;            /* the first output's first column */
 #if defined(__AVX2__)           /* the row's ends, for each vector that is read */
     VECTOR inside[MOST_COLUMNS], outside[MOST_COLUMNS];
 #endif
 } OF(strip_t);
 
-/* Vectors of a row that a strip reads: where the i-th begins. Of strides of 2 each has two halves. */
+/* Vectors of a row that a strip reads: how many, and where the i-th begins. Of strides of 2 each tap
+ * takes two; with 4 there are as many taps, and windows lie side by side. */
+static ALWAYS_INLINE int OF(reads)(int stride, int columns)
+{
+    return stride == 2 ? 2 * columns - 2 : columns;
+}
+
 static ALWAYS_INLINE ptrdiff_t OF(read_from)(int stride, int i)
 {
-    return stride == 1 ? i : i / 2 + i % 2 * WIDTH;
+    return stride == 1 ? i : stride == 2 ? i / 2 + i % 2 * WIDTH : i * WIDTH;
 }
 
 static ALWAYS_INLINE void OF(place_strip)(
@@ -24,17 +30,19 @@ static ALWAYS_INLINE void OF(place_strip)(
     P places[WIDTH];
     strip->begin = x * stride - s->padding;
     for (int i = 0; i < columns; i++) {
-        PLACES place = OF(plus_keys)(OF(all_keys)((P)strip->begin + i), OF(ascending_keys)(stride));
+        ptrdiff_t column = strip->begin + (stride == 4 ? i / 2 * 2 * WIDTH + i % 2 : i);
+        PLACES place = OF(plus_keys)(OF(all_keys)((P)column),
+                                     OF(ascending_keys)(stride == 1 ? 1 : 2));
         if (edge) {
             OF(store_keys)(places, place);
             for (int lane = 0; lane < WIDTH; lane++)
                 places[lane] = places[lane] < 0 ? 0 : places[lane];
             place = OF(load_keys)(places);
         }
-        strip->place[i] = stride == 2 ? OF(sorted_keys)(place) : place; /* as `even` leaves them */
+        strip->place[i] = stride > 1 ? OF(sorted_keys)(place) : place; /* as `even` leaves them */
     }
 #if defined(__AVX2__)
-    for (int i = 0; edge && i < (stride == 1 ? columns : 2 * columns - 2); i++) {
+    for (int i = 0; edge && i < OF(reads)(stride, columns); i++) {
         ptrdiff_t column = strip->begin + OF(read_from)(stride, i);
         VECTOR lowest = OF(all)((T)-INFINITY), before = OF(first)(-column);
         strip->inside[i] = OF(where_not)(before, OF(first)(s->input_columns - column));
@@ -68,6 +76,34 @@ static ALWAYS_INLINE VECTOR OF(read_strip)(
 #endif
 }
 
+static ALWAYS_INLINE OF(winners_t) OF(in_order)(OF(winners_t) winners)
+{
+    winners.value = OF(sorted)(winners.value);
+    winners.place = OF(sorted_keys)(winners.place);
+    return winners;
+}
+
+/* Of pairs of columns in two vectors. */
+static ALWAYS_INLINE OF(winners_t) OF(winners_of_pairs)(
+    int exactly, VECTOR low, VECTOR high, const PLACES *place)
+{
+    OF(winners_t) winners = OF(first_tap)(OF(even)(low, high), place[0]);
+    return OF(challenged)(exactly, winners, OF(odd)(low, high), place[1]);
+}
+
+/* Of pairs of such pairs: windows of 4 columns side by side. */
+static ALWAYS_INLINE OF(winners_t) OF(winners_of_fours)(
+    int exactly, OF(winners_t) low, OF(winners_t) high)
+{
+    OF(winners_t) winners;
+    low = OF(in_order)(low), high = OF(in_order)(high);
+    winners.value = OF(even)(low.value, high.value);
+    winners.place = OF(even_keys)(low.place, high.place);
+    winners.sum = OF(sum)(low.sum, high.sum);
+    return OF(challenged)(exactly, winners, OF(odd)(low.value, high.value),
+                          OF(odd_keys)(low.place, high.place));
+}
+
 /* Among the columns of a row, from the first output's first one on. */
 static ALWAYS_INLINE OF(winners_t) OF(winners_in_row)(
     int exactly, int edge, int stride, int columns, const T *row, const OF(strip_t) *strip,
@@ -76,6 +112,10 @@ static ALWAYS_INLINE OF(winners_t) OF(winners_in_row)(
     OF(winners_t) winners;
     VECTOR tap, low, high;
 #define READ(i) OF(read_strip)(edge, stride, i, row, strip, input_columns)
+    if (stride == 4)
+        return OF(winners_of_fours)(
+            exactly, OF(winners_of_pairs)(exactly, READ(0), READ(1), strip->place),
+            OF(winners_of_pairs)(exactly, READ(2), READ(3), strip->place + 2));
     for (int i = 0; i < columns; i++) {
         if (stride == 1)
             tap = READ(i);
@@ -193,10 +233,8 @@ static ALWAYS_INLINE void OF(strips)(
                                                      found[0].place);
                         }
                 }
-                if (stride == 2) {
-                    winners.value = OF(sorted)(winners.value);
-                    winners.place = OF(sorted_keys)(winners.place);
-                }
+                if (stride > 1)
+                    winners = OF(in_order)(winners);
                 OF(store_strip)(winners, lanes, values, places, indices);
                 values = values ? values + values_row : NULL;
                 places = places ? places + places_row : NULL;
@@ -236,10 +274,8 @@ static ALWAYS_INLINE void OF(strips_along)(
                 prefetch_line((const char *)src + t->ahead);
                 winners = OF(winners_in_row)(0, 0, stride, columns, src, &strip, 0);
                 sum = OF(sum)(sum, winners.sum);
-                if (stride == 2) {
-                    winners.value = OF(sorted)(winners.value);
-                    winners.place = OF(sorted_keys)(winners.place);
-                }
+                if (stride > 1)
+                    winners = OF(in_order)(winners);
                 OF(store_strip)(winners, WIDTH, values, places, indices);
                 /* the last one ends with the row */
                 step = left - WIDTH < WIDTH ? left - WIDTH : WIDTH;
@@ -260,8 +296,10 @@ static void OF(any_strips)(
 {
     if (s->stride == 1)
         OF(strips)(exactly, 1, 1, s->columns, s->rows, ANY_ROWS, s, t, x, x_end);
-    else
+    else if (s->stride == 2)
         OF(strips)(exactly, 1, 2, s->columns, s->rows, ANY_ROWS, s, t, x, x_end);
+    else
+        OF(strips)(exactly, 1, 4, 4, s->rows, ANY_ROWS, s, t, x, x_end);
 }
 
 static void OF(find_in_strips)(
@@ -283,7 +321,10 @@ static void OF(find_in_strips)(
 #define CASES(edge) \
     CASE(edge, 1, 3, 3, 2) CASE(edge, 2, 2, 2, 0) CASE(edge, 2, 3, 3, 1)
     switch (10000 * edge + 1000 * s->stride + 100 * s->columns + 10 * rows + kept) {
-        CASES(0) CASES(1) ALONG(1, 3) ALONG(2, 2)
+        CASES(0) CASES(1) ALONG(1, 3) ALONG(2, 2) ALONG(4, 4)
+    case 2200: /* of some depths */
+        OF(strips)(0, 0, 2, 2, s->rows, ANY_ROWS, s, t, x, x_end);
+        break;
     default:
         OF(any_strips)(0, s, t, x, x_end);
     }

@@ -23,7 +23,10 @@ cdef bint fits_strips(const job_t* job) noexcept nogil:
         job.channels == 1 and slides_over_taps(&job.window[0])
         and slides_over_taps(&job.window[1]) and slides_over_taps(width)
         and job.window[1].kernel_size <= 3 and width.kernel_size <= MOST_COLUMNS
-        and (width.stride == 1 or width.stride == 2 and 2 <= width.kernel_size <= 3)
+        and (
+            width.stride == 1 or width.stride == 2 and 2 <= width.kernel_size <= 3
+            or width.stride == width.kernel_size == 4
+        )
     )
 
 
@@ -73,6 +76,8 @@ cdef void find_in_strips(
             t.ahead = sink.planes * job.batch_stride[0][0]
         elif height.input_size == 1:
             t.ahead = AHEAD
+        elif tile.y_end - tile.y == height.output_size:
+            t.ahead = depth.stride * job.src.stride[0]
     else:
         t.src_row = tile.columns * <Py_ssize_t>sizeof(vector_t)
         t.src_depth = rows * t.src_row

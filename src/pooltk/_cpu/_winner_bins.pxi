@@ -5,6 +5,7 @@ cdef extern from "_winners.h" nogil:
     enum:
         WIDE_WINNER
         BIN_ROWS
+        LONG_RUN
     void winners_of_runs_float(
         const winners_row* windows, const float* row, int32_t place, float* values,
         int32_t* places, int64_t* indices,
@@ -12,6 +13,14 @@ cdef extern from "_winners.h" nogil:
     void winners_of_runs_double(
         const winners_row* windows, const double* row, int64_t place, double* values,
         int64_t* places, int64_t* indices,
+    )
+    void winners_of_planes_float(
+        Py_ssize_t planes, const char* src, Py_ssize_t src_plane, Py_ssize_t n, float* values,
+        Py_ssize_t values_plane, int32_t* places, int64_t* indices, Py_ssize_t places_plane,
+    )
+    void winners_of_planes_double(
+        Py_ssize_t planes, const char* src, Py_ssize_t src_plane, Py_ssize_t n, double* values,
+        Py_ssize_t values_plane, int64_t* places, int64_t* indices, Py_ssize_t places_plane,
     )
     void winners_down_float(
         const char* src, Py_ssize_t src_row, Py_ssize_t rows, int32_t place, int32_t place_row,
@@ -31,7 +40,6 @@ cdef extern from "_winners.h" nogil:
     )
 
 cdef enum:
-    LONG_KERNEL = 64   # a row's winner is sought in vectors
     MOST_BIN_COLUMNS = 1 << 16
 
 
@@ -40,6 +48,15 @@ cdef inline bint are_bins(const axis_t* axis) noexcept nogil:
     if axis.kind == ADAPTIVE:
         return axis.output_size <= axis.input_size
     return slides_over_taps(axis) and axis.kernel_size - axis.stride <= axis.stride
+
+
+cdef inline bint is_one_run(const job_t* job) noexcept nogil:
+    """Whether a plane is one row, and one window."""
+    return (
+        takes_all(&job.window[2])
+        and job.window[0].input_size == job.window[0].output_size == 1
+        and job.window[1].input_size == job.window[1].output_size == 1
+    )
 
 
 cdef bint fits_bins(const job_t* job) noexcept nogil:
@@ -51,8 +68,8 @@ cdef bint fits_bins(const job_t* job) noexcept nogil:
     return (
         job.channels == 1 and are_bins(width) and are_bins(&job.window[1])
         and are_bins(&job.window[0])
-        and columns >= (LONG_KERNEL if one_row else WIDE_WINNER)
-        and (one_row or most_columns(width, 1) <= MOST_BIN_COLUMNS)
+        and columns >= (LONG_RUN if one_row else WIDE_WINNER)
+        and (is_one_run(job) or most_columns(width, 1) <= MOST_BIN_COLUMNS)
     )
 
 
@@ -75,6 +92,13 @@ cdef void find_in_bins(
     cdef vector_t* values
     cdef char* places
     cdef winners_row w
+    if is_one_run(job):
+        find_in_planes(
+            job, tile.src_offset + address(&job.src, 0, 0, 0, 0), sink.planes,
+            job.window[2].input_size, <vector_t*>sink.values, sink.values_plane,
+            <char*>sink.places, sink.places_plane, sink.as_indices, scratch + job.at_loaded,
+        )
+        return
     describe_row(job, tile, &w, <Py_ssize_t*>(scratch + job.at_tables))
     for p in range(sink.planes):
         for y in range(tile.y, tile.y_end):
@@ -122,6 +146,87 @@ cdef void find_in_row_of_bins(
             more = True
             row += rows
     winners_across(w, columns, column_places, values, places, indices)
+
+
+cdef inline void winners_of_planes(
+    Py_ssize_t planes, const vector_t* src, Py_ssize_t src_plane, Py_ssize_t n, vector_t* values,
+    Py_ssize_t values_plane, void* places, int64_t* indices, Py_ssize_t places_plane,
+) noexcept nogil:
+    cdef const char* row = <const char*>src
+    if vector_t is float:
+        winners_of_planes_float(
+            planes, row, src_plane, n, values, values_plane, <int32_t*>places, indices, places_plane
+        )
+    else:
+        winners_of_planes_double(
+            planes, row, src_plane, n, values, values_plane, <int64_t*>places, indices, places_plane
+        )
+
+
+cdef void find_in_planes(
+    const job_t* job, const char* src, Py_ssize_t planes, Py_ssize_t n, vector_t* values,
+    Py_ssize_t values_plane, char* places, Py_ssize_t places_plane, bint as_indices,
+    vector_t* loaded,
+) noexcept nogil:
+    """Of runs of n elements, one of each plane: where they lie, or as many as there is room for."""
+    cdef Py_ssize_t place_size = 8 if as_indices else sizeof(vector_t)
+    cdef Py_ssize_t src_plane = job.batch_stride[0][0], at_once, p = 0
+    if job.direct_rows:
+        winners_of_planes(
+            planes, <const vector_t*>src, src_plane, n, values, values_plane, places,
+            <int64_t*>places if as_indices else NULL, places_plane,
+        )
+        return
+    while p < planes:
+        at_once = min(planes - p, max(1, CHUNK // n))
+        if n > CHUNK:
+            find_in_parts(job, src, n, values, places, as_indices, loaded)
+        else:
+            load_runs(job, src, at_once, n, loaded)
+            winners_of_planes(
+                at_once, loaded, n * <Py_ssize_t>sizeof(vector_t), n, values, values_plane, places,
+                <int64_t*>places if as_indices else NULL, places_plane,
+            )
+        p += at_once
+        src += at_once * src_plane
+        values += at_once * values_plane
+        places += at_once * places_plane * place_size
+
+
+cdef void load_runs(
+    const job_t* job, const char* src, Py_ssize_t planes, Py_ssize_t n, vector_t* loaded
+) noexcept nogil:
+    cdef Py_ssize_t src_plane = job.batch_stride[0][0], p
+    if src_plane == n * job.src.stride[2]:  # one behind the other
+        load_row(job.src.kind, WHOLE, src, job.src.stride[2], loaded, planes * n)
+        return
+    for p in range(planes):
+        load_row(job.src.kind, WHOLE, src + p * src_plane, job.src.stride[2], loaded + p * n, n)
+
+
+cdef void find_in_parts(
+    const job_t* job, const char* src, Py_ssize_t n, vector_t* value, char* place, bint as_indices,
+    vector_t* loaded,
+) noexcept nogil:
+    """Of a run for which there is no room: a later part's winner has to beat those before it."""
+    cdef Py_ssize_t done = 0, part
+    cdef vector_t most = 0
+    cdef int64_t at, first = 0
+    while done < n:
+        part = min(CHUNK, n - done)
+        load_row(job.src.kind, WHOLE, src + done * job.src.stride[2], job.src.stride[2], loaded, part)
+        winners_of_planes(1, loaded, 0, part, value, 0, NULL, &at, 0)
+        if done == 0 or beats(value[0], most):
+            most = value[0]
+            first = done + at
+        done += part
+    value[0] = most
+    if as_indices:
+        (<int64_t*>place)[0] = first
+    elif vector_t is float:
+        (<int32_t*>place)[0] = <int32_t>first
+    else:
+        (<int64_t*>place)[0] = first
 
 
 cdef inline void winners_of_runs(

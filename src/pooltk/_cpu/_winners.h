@@ -24,7 +24,7 @@ enum { WIDE_WINNER = 16 };
 #endif
 
 typedef struct {
-    int columns, stride;             /* of a window; from one to the next: 1 or 2 */
+    int columns, stride;             /* of a window; from one to the next: 1, 2 or 4 */
     ptrdiff_t padding, input_columns;
     int rows;
     ptrdiff_t row_stride, row_padding, input_rows;
@@ -58,6 +58,10 @@ typedef struct {
 #define ascending_keys_float(step) \
     _mm256_mullo_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(step))
 #define sorted_keys_float(k) _mm256_permute4x64_epi64(k, 0xD8)
+#define even_keys_float(k, l) \
+    _mm256_castps_si256(even_float(_mm256_castsi256_ps(k), _mm256_castsi256_ps(l)))
+#define odd_keys_float(k, l) \
+    _mm256_castps_si256(odd_float(_mm256_castsi256_ps(k), _mm256_castsi256_ps(l)))
 #define equal_keys_float(k, l) _mm256_castsi256_ps(_mm256_cmpeq_epi32(k, l))
 #define choose_keys_float(mask, l, k) _mm256_blendv_epi8(k, l, _mm256_castps_si256(mask))
 #define beats_float(b, a) \
@@ -66,7 +70,6 @@ typedef struct {
 #define later_keys_float(mask, l, k) _mm256_max_epu32(k, _mm256_and_si256(_mm256_castps_si256(mask), l))
 #define less_float(a, b) _mm256_cmp_ps(a, b, _CMP_LT_OQ)
 #define any_unordered_float(a) _mm256_movemask_ps(unordered_float(a))
-#define any_as_large_float(a, b) _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_NLT_UQ))
 #define where_float(mask, a) _mm256_and_ps(mask, a)
 #define where_not_float(mask, a) _mm256_andnot_ps(mask, a)
 static ALWAYS_INLINE void store_indices_float(int64_t *dst, __m256i keys)
@@ -83,6 +86,19 @@ static ALWAYS_INLINE void store_some_indices_float(ptrdiff_t n, int64_t *dst, __
     _mm256_maskstore_epi64((long long *)dst + 4, _mm256_castpd_si256(first_double(n - 4)),
                            _mm256_cvtepi32_epi64(high));
 }
+/* Indices as places, in the order in which `even` leaves elements: a vector, or SOME, the first n. What
+ * is beyond 32 bits is no place. */
+#define read_long_indices(some, p, n)                                                              \
+    (some ? _mm256_maskload_epi64((const long long *)(p), _mm256_castpd_si256(first_double(n)))     \
+          : load_keys_float(p))
+static ALWAYS_INLINE __m256i read_indices_float(int some, const int64_t *p, ptrdiff_t n)
+{
+    __m256i low = read_long_indices(some, p, n), high = read_long_indices(some, p + 4, n - 4);
+    __m256i beyond = _mm256_cmpeq_epi32(odd_keys_float(low, high), _mm256_setzero_si256());
+    return _mm256_or_si256(even_keys_float(low, high),
+                           _mm256_xor_si256(beyond, _mm256_set1_epi32(-1)));
+}
+#define read_indices_double(some, p, n) sorted_keys_float(read_long_indices(some, p, n))
 #define load_some_keys_float(mask, p) _mm256_maskload_epi32(p, _mm256_castps_si256(mask))
 #define beyond_keys_float all_keys_float(INT32_MAX)
 #define earlier_keys_float _mm256_min_epu32
@@ -117,6 +133,8 @@ enum { SWAPS_double = 2 };
 #define ascending_keys_double(step) \
     _mm256_setr_epi64x(0, step, 2 * (int64_t)(step), 3 * (int64_t)(step))
 #define sorted_keys_double sorted_keys_float
+#define even_keys_double _mm256_unpacklo_epi64
+#define odd_keys_double _mm256_unpackhi_epi64
 #define equal_keys_double(k, l) _mm256_castsi256_pd(_mm256_cmpeq_epi64(k, l))
 #define choose_keys_double(mask, l, k) _mm256_blendv_epi8(k, l, _mm256_castpd_si256(mask))
 #define beats_double(b, a) \
@@ -125,7 +143,6 @@ enum { SWAPS_double = 2 };
 #define later_keys_double choose_keys_double
 #define less_double(a, b) _mm256_cmp_pd(a, b, _CMP_LT_OQ)
 #define any_unordered_double(a) _mm256_movemask_pd(unordered_double(a))
-#define any_as_large_double(a, b) _mm256_movemask_pd(_mm256_cmp_pd(a, b, _CMP_NLT_UQ))
 #define where_double(mask, a) _mm256_and_pd(mask, a)
 #define where_not_double(mask, a) _mm256_andnot_pd(mask, a)
 #define store_indices_double(dst, keys) store_keys_double(dst, keys)
@@ -138,6 +155,10 @@ enum { SWAPS_double = 2 };
 #define plus_keys_float _mm_add_epi32
 #define ascending_keys_float(step) _mm_setr_epi32(0, step, 2 * (step), 3 * (step))
 #define sorted_keys_float(k) (k)
+#define even_keys_float(k, l) \
+    _mm_castps_si128(even_float(_mm_castsi128_ps(k), _mm_castsi128_ps(l)))
+#define odd_keys_float(k, l) \
+    _mm_castps_si128(odd_float(_mm_castsi128_ps(k), _mm_castsi128_ps(l)))
 #define equal_keys_float(k, l) _mm_castsi128_ps(_mm_cmpeq_epi32(k, l))
 #define choose_keys_float(mask, l, k) \
     _mm_castps_si128(choose_float(mask, _mm_castsi128_ps(l), _mm_castsi128_ps(k)))
@@ -146,7 +167,6 @@ enum { SWAPS_double = 2 };
 #define later_keys_float choose_keys_float
 #define less_float(a, b) _mm_cmplt_ps(a, b)
 #define any_unordered_float(a) _mm_movemask_ps(unordered_float(a))
-#define any_as_large_float(a, b) _mm_movemask_ps(_mm_cmpnlt_ps(a, b))
 #define where_float(mask, a) _mm_and_ps(mask, a)
 #define where_not_float(mask, a) _mm_andnot_ps(mask, a)
 static ALWAYS_INLINE void store_indices_float(int64_t *dst, __m128i keys)
@@ -155,6 +175,14 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, __m128i keys)
     _mm_storeu_si128((__m128i *)dst, _mm_unpacklo_epi32(keys, sign));
     _mm_storeu_si128((__m128i *)(dst + 2), _mm_unpackhi_epi32(keys, sign));
 }
+static ALWAYS_INLINE __m128i read_indices_float(int some, const int64_t *p, ptrdiff_t n)
+{
+    __m128i low = load_keys_float(p), high = load_keys_float(p + 2);
+    __m128i beyond = _mm_cmpeq_epi32(odd_keys_float(low, high), _mm_setzero_si128());
+    (void)some, (void)n;
+    return _mm_or_si128(even_keys_float(low, high), _mm_xor_si128(beyond, _mm_set1_epi32(-1)));
+}
+#define read_indices_double(some, p, n) load_keys_float(p)
 #define KEYS_double __m128i
 #define load_keys_double load_keys_float
 #define store_keys_double store_keys_float
@@ -162,6 +190,8 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, __m128i keys)
 #define plus_keys_double _mm_add_epi64
 #define ascending_keys_double(step) _mm_set_epi64x(step, 0)
 #define sorted_keys_double(k) (k)
+#define even_keys_double _mm_unpacklo_epi64
+#define odd_keys_double _mm_unpackhi_epi64
 static ALWAYS_INLINE __m128d equal_keys_double(__m128i k, __m128i l)
 {
     __m128i equal = _mm_cmpeq_epi32(k, l); /* in both halves */
@@ -174,7 +204,6 @@ static ALWAYS_INLINE __m128d equal_keys_double(__m128i k, __m128i l)
 #define later_keys_double choose_keys_double
 #define less_double(a, b) _mm_cmplt_pd(a, b)
 #define any_unordered_double(a) _mm_movemask_pd(unordered_double(a))
-#define any_as_large_double(a, b) _mm_movemask_pd(_mm_cmpnlt_pd(a, b))
 #define where_double(mask, a) _mm_and_pd(mask, a)
 #define where_not_double(mask, a) _mm_andnot_pd(mask, a)
 #define store_indices_double(dst, keys) store_keys_double(dst, keys)
@@ -191,6 +220,8 @@ static ALWAYS_INLINE int32x4_t ascending_keys_float(int32_t step)
     return vld1q_s32(keys);
 }
 #define sorted_keys_float(k) (k)
+#define even_keys_float vuzp1q_s32
+#define odd_keys_float vuzp2q_s32
 #define equal_keys_float(k, l) vreinterpretq_f32_u32(vceqq_s32(k, l))
 #define choose_keys_float(mask, l, k) vbslq_s32(vreinterpretq_u32_f32(mask), l, k)
 #define beats_float(b, a) vreinterpretq_f32_u32(vbicq_u32(vceqq_f32(a, a), vcgeq_f32(a, b)))
@@ -198,7 +229,6 @@ static ALWAYS_INLINE int32x4_t ascending_keys_float(int32_t step)
 #define later_keys_float choose_keys_float
 #define less_float(a, b) vreinterpretq_f32_u32(vcltq_f32(a, b))
 #define any_unordered_float(a) (vminvq_u32(vceqq_f32(a, a)) == 0)
-#define any_as_large_float(a, b) (vminvq_u32(vcltq_f32(a, b)) == 0)
 #define where_float(mask, a) \
     vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(mask), vreinterpretq_u32_f32(a)))
 #define where_not_float(mask, a) \
@@ -208,6 +238,15 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, int32x4_t keys)
     vst1q_s64(dst, vmovl_s32(vget_low_s32(keys)));
     vst1q_s64(dst + 2, vmovl_s32(vget_high_s32(keys)));
 }
+static ALWAYS_INLINE int32x4_t read_indices_float(int some, const int64_t *p, ptrdiff_t n)
+{
+    int32x4_t low = vreinterpretq_s32_s64(vld1q_s64(p));
+    int32x4_t high = vreinterpretq_s32_s64(vld1q_s64(p + 2));
+    (void)some, (void)n;
+    return vornq_s32(even_keys_float(low, high),
+                     vreinterpretq_s32_u32(vceqzq_s32(odd_keys_float(low, high))));
+}
+#define read_indices_double(some, p, n) vld1q_s64(p)
 #define KEYS_double int64x2_t
 #define load_keys_double vld1q_s64
 #define store_keys_double vst1q_s64
@@ -215,6 +254,8 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, int32x4_t keys)
 #define plus_keys_double vaddq_s64
 #define ascending_keys_double(step) vsetq_lane_s64(step, vdupq_n_s64(0), 1)
 #define sorted_keys_double(k) (k)
+#define even_keys_double vuzp1q_s64
+#define odd_keys_double vuzp2q_s64
 #define equal_keys_double(k, l) vreinterpretq_f64_u64(vceqq_s64(k, l))
 #define choose_keys_double(mask, l, k) vbslq_s64(vreinterpretq_u64_f64(mask), l, k)
 #define beats_double(b, a) vreinterpretq_f64_u64(vbicq_u64(vceqq_f64(a, a), vcgeq_f64(a, b)))
@@ -222,7 +263,6 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, int32x4_t keys)
 #define later_keys_double choose_keys_double
 #define less_double(a, b) vreinterpretq_f64_u64(vcltq_f64(a, b))
 #define any_unordered_double(a) (vminvq_u32(vreinterpretq_u32_u64(vceqq_f64(a, a))) == 0)
-#define any_as_large_double(a, b) (vminvq_u32(vreinterpretq_u32_u64(vcltq_f64(a, b))) == 0)
 #define where_double(mask, a) \
     vreinterpretq_f64_u64(vandq_u64(vreinterpretq_u64_f64(mask), vreinterpretq_u64_f64(a)))
 #define where_not_double(mask, a) \
@@ -237,6 +277,8 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, int32x4_t keys)
 #define plus_keys_float(k, l) ((k) + (l))
 #define ascending_keys_float(step) 0
 #define sorted_keys_float(k) (k)
+#define even_keys_float(k, l) (k)
+#define odd_keys_float(k, l) (l)
 #define equal_keys_float(k, l) ((k) == (l))
 #define choose_keys_float(mask, l, k) ((mask) ? (l) : (k))
 #define beats_float(b, a) tap_wins(b, a)
@@ -244,10 +286,11 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, int32x4_t keys)
 #define later_keys_float choose_keys_float
 #define less_float(a, b) ((a) < (b))
 #define any_unordered_float unordered_float
-#define any_as_large_float(a, b) (!((a) < (b)))
 #define where_float(mask, a) ((mask) ? (a) : 0)
 #define where_not_float(mask, a) ((mask) ? 0 : (a))
 #define store_indices_float(dst, k) (*(dst) = (k))
+#define read_indices_float(some, p, n) ((int32_t)(*(p) >> 31 ? -1 : *(p)))
+#define read_indices_double(some, p, n) (*(p))
 #define KEYS_double int64_t
 #define load_keys_double load_keys_float
 #define store_keys_double store_keys_float
@@ -255,6 +298,8 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, int32x4_t keys)
 #define plus_keys_double plus_keys_float
 #define ascending_keys_double ascending_keys_float
 #define sorted_keys_double sorted_keys_float
+#define even_keys_double even_keys_float
+#define odd_keys_double odd_keys_float
 #define equal_keys_double equal_keys_float
 #define choose_keys_double choose_keys_float
 #define beats_double beats_float
@@ -262,7 +307,6 @@ static ALWAYS_INLINE void store_indices_float(int64_t *dst, int32x4_t keys)
 #define later_keys_double choose_keys_double
 #define less_double less_float
 #define any_unordered_double unordered_double
-#define any_as_large_double any_as_large_float
 #define where_double where_float
 #define where_not_double where_not_float
 #define store_indices_double store_indices_float
@@ -387,7 +431,7 @@ static void unrank(
 
 /* Rows of bins that are gone down at once: of long ones fewer, as they are far apart. */
 enum { BIN_ROWS = 16, FEW_BIN_ROWS = 4, LONG_BIN_ROW = 2048 };
-enum { LONG_RUN = 48 }; /* columns, of which the largest is found before its place */
+enum { LONG_RUN = 32 }; /* columns of a row, which are sought in vectors */
 
 /* What lies beyond 31 bits is no place in the plane. */
 static void narrow_places(const int64_t *indices, int32_t *places, ptrdiff_t n)
@@ -404,6 +448,21 @@ typedef struct {
     ptrdiff_t step;          /* from one index to the next one */
     ptrdiff_t n, channels;   /* so many gradients of each channel */
 } scatter_t;
+
+/* Windows of 2 x 2, stride 2, and pairs of rows that they are in; distances in bytes. */
+typedef struct {
+    ptrdiff_t pairs, outputs;
+    const void *row[2];      /* what the windows are in, */
+    ptrdiff_t src_pair;
+    const int64_t *indices;  /* or where their winners are: */
+    ptrdiff_t indices_row;
+    int64_t place;           /* of the first pixel in the plane, */
+    ptrdiff_t columns;       /* whose rows have so many */
+    const void *grads;
+    ptrdiff_t grads_row;
+    void *dst[2];
+    ptrdiff_t dst_pair;
+} pairs_t;
 
 #define T float
 #define P int32_t

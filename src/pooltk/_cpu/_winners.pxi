@@ -789,7 +789,9 @@ cdef void plan_winners(
         rows = min(job.window[0].kernel_size, job.window[0].input_size)
         job.row_size *= 0 if job.direct_rows else rows * most_columns(height, job.tile_y)
     elif job.way == IN_BINS:
-        job.row_size *= 0 if job.direct_rows else BIN_ROWS
+        job.row_size = (
+            0 if job.direct_rows else CHUNK if is_one_run(job) else BIN_ROWS * job.row_size
+        )
     job.scratch_size = 0
     job.at_rows = reserve(job, total)
     job.at_places = reserve(job, total)
@@ -830,7 +832,14 @@ cdef void winners_tile(const job_t* job, Py_ssize_t index, winner_t* scratch) no
     sink.places = indices
     sink.values_row = sink.places_row = elements
     sink.values_depth = sink.places_depth = (tile.y_end - tile.y) * elements
+    sink.values_plane = sink.places_plane = 1
     find_winners(job, &tile, &sink, scratch)
+    if sink.planes > 1:  # of one output each
+        dst = dst_offset + address(&job.dst, 0, 0, 0, 0)
+        store_row(job.dst.kind, values, dst, job.batch_stride[1][0], sink.planes)
+        dst = indices_offset + address(&job.indices, 0, 0, 0, 0)
+        store_row(INT64, indices, dst, job.batch_stride[2][0], sink.planes)
+        return
     for z in range(tile.z, tile.z_end):
         for y in range(tile.y, tile.y_end):
             dst = dst_offset + address(&job.dst, z, y, tile.x, tile.c)
@@ -856,16 +865,52 @@ cdef Py_ssize_t planes_at_once(const job_t* job) noexcept nogil:
     """How many small planes' winners may be found at once."""
     cdef Py_ssize_t size = job.window[1].input_size * job.window[2].input_size
     if not (
-        (job.way == IN_STRIPS or job.way == IN_BINS) and job.direct_rows and job.batch_axes == 1
+        (job.way == IN_STRIPS or job.way == IN_BINS) and job.batch_axes == 1
+        and (job.direct_rows or job.way == IN_BINS and is_one_run(job))
         and job.window[0].input_size * job.tiles[2] * job.tiles[3] == 1
     ):
         return 1
     return max(1, 2 * TILE // size)
 
 
+cdef inline bint takes_all(const axis_t* axis) noexcept nogil:
+    """Whether there is one window, of all elements."""
+    return axis.output_size == 1 and (
+        axis.kind == ADAPTIVE
+        or axis.kind == SLIDING and axis.dilation == 1 and axis.padding == 0
+        and axis.kernel_size >= axis.input_size
+    )
+
+
+cdef void see_as_row(array_t* array) noexcept nogil:
+    array.size[2] *= array.size[1] * array.size[0]
+    array.size[1] = array.size[0] = 1
+
+
+cdef bint is_one_window(const job_t* job) noexcept nogil:
+    """Whether it takes a plane whose rows lie one behind the other: as one row of as many elements
+    the plane has the same winner, at the same place."""
+    return (
+        job.channels == 1 and takes_all(&job.window[0]) and takes_all(&job.window[1])
+        and takes_all(&job.window[2])
+        and is_run(&job.src, job.src.kind, 1, job.window[0].input_size)
+    )
+
+
+cdef void merge_axes(job_t* job) noexcept nogil:
+    """Of one window, and rows that lie so: see them as one."""
+    cdef axis_t* width = &job.window[2]
+    see_as_row(&job.src)
+    width.kind = ADAPTIVE
+    width.input_size = width.kernel_size = job.src.size[2]
+    job.window[0] = job.window[1] = each_of(1)
+
+
 cdef int find_tiles(job_t* job, const winner_t* _, int num_threads) except -1:
     cdef Py_ssize_t total
     cdef job_t by_ranks
+    if is_one_window(job):
+        merge_axes(job)
     if winner_t is float or winner_t is double:
         if winners_may_join(job, _):
             return find_joined(job, _, num_threads)
@@ -874,11 +919,13 @@ cdef int find_tiles(job_t* job, const winner_t* _, int num_threads) except -1:
         job.tile_c == job.channels and rows_are_direct(&job.dst, kind_of(_), job.channels)
         and rows_are_direct(&job.indices, INT64, job.channels)
     )
-    total = 0 if job.direct_winners else job.tile_z * job.tile_y * job.tile_x * job.tile_c
+    if job.direct_winners or is_one_run(job):
+        job.tile_items = min(planes_at_once(job), max(1, job.items // 4 // num_threads))
+    total = job.tile_items * job.tile_z * job.tile_y * job.tile_x * job.tile_c
+    if job.direct_winners:
+        total = 0
     job.at_values = reserve(job, total)
     job.at_indices = reserve(job, total * 8 // <Py_ssize_t>sizeof(winner_t))
-    if job.direct_winners:
-        job.tile_items = min(planes_at_once(job), max(1, job.items // 4 // num_threads))
     total = ceil_div(job.items, job.tile_items) * job.tiles[1] * job.tiles[2] * job.tiles[3]
     total *= job.tiles[4]
     return share_parts(

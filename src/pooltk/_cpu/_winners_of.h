@@ -74,28 +74,6 @@ static ALWAYS_INLINE void OF(winner_of_columns)(
     *winner = at;
 }
 
-/* One channel: a run of at least LANES columns: the largest, then where it is first. */
-static void OF(winner_of_run)(const T *row, P place, ptrdiff_t n, T *value, P *winner)
-{
-    ptrdiff_t j = 0;
-    OF(max_runs)(row, 0, n, value, 1);
-    VECTOR largest = OF(all)(*value);
-#define NEXT(i) OF(load)(row + j + (i) * WIDTH)
-    while (j + 4 * WIDTH <= n && !OF(any_as_large)(
-               OF(max)(OF(max)(NEXT(0), NEXT(1)), OF(max)(NEXT(2), NEXT(3))), largest)) {
-        for (ptrdiff_t i = 0; i < 4 * WIDTH; i += 64 / (ptrdiff_t)sizeof(T))
-            prefetch_line(row + n + j + i); /* of the run behind this one */
-        j += 4 * WIDTH;
-    }
-    while (j + WIDTH <= n && !OF(any_as_large)(NEXT(0), largest))
-        j += WIDTH;
-#undef NEXT
-    while (j < n - 1 && tap_wins(*value, row[j]))
-        j++;
-    *value = row[j];
-    *winner = place + (P)j;
-}
-
 #include "_strips.h"
 
 /* `vectors` of channels of a pixel, from channel c on: the window's `count` columns of these rows,
@@ -305,6 +283,80 @@ static void OF(winners_across)(
     }
 }
 
+/* Of winners in so many vectors without NaN the largest, and of equals the one whose place is first. */
+static ALWAYS_INLINE void OF(winner_among)(int vectors, const OF(winners_t) *winners, T *value, P *place)
+{
+    T values[LONG_RUN];
+    P places[LONG_RUN];
+#if defined(__AVX2__)
+    VECTOR largest = winners[0].value;
+    PLACES first = OF(beyond_keys);
+    for (int v = 1; v < vectors; v++)
+        largest = OF(larger)(0, winners[v].value, largest);
+    for (int step = 0; step < OF(SWAPS); step++)
+        largest = OF(larger)(0, OF(swapped)(step, largest), largest);
+    for (int v = 0; v < vectors; v++) {
+        VECTOR equal = OF(equal)(winners[v].value, largest);
+        first = OF(earlier_keys)(
+            first, OF(choose_keys)(equal, winners[v].place, OF(beyond_keys)));
+    }
+    for (int step = 0; step < OF(SWAPS); step++)
+        first = OF(earlier_keys)(first, OF(swapped_keys)(step, first));
+    OF(store)(values, largest);
+    OF(store_keys)(places, first);
+    *value = values[0];
+    *place = places[0];
+#else
+    for (int v = 0; v < vectors; v++)
+        OF(store_winners)(winners[v], v * WIDTH, values, places, NULL);
+    OF(winner_across)(values, places, vectors * WIDTH, value, place);
+#endif
+}
+
+/* One channel: a run of columns, seen as rows of four vectors, of which the last one may begin in the
+ * one before. */
+static ALWAYS_INLINE void OF(winner_of_run)(const T *row, P place, ptrdiff_t n, T *value, P *winner)
+{
+    enum { RUN = 4 * WIDTH };
+    OF(winners_t) winners[4];
+    VECTOR sum = OF(all)(0);
+    ptrdiff_t rows = n / RUN;
+    int found = 0;
+    if (rows > 0) {
+        OF(columns_down)(0, 4, (const char *)row, RUN * sizeof(T), rows, RUN, winners);
+        for (int v = 0; v < 4; v++) {
+            PLACES first = OF(plus_keys)(OF(all_keys)(place + v * WIDTH), OF(ascending_keys)(1));
+            if (n > rows * RUN)
+                winners[v] = OF(challenged)(0, winners[v], OF(load)(row + n - RUN + v * WIDTH),
+                                            OF(all_keys)((P)(n - RUN)));
+            winners[v].place = OF(plus_keys)(winners[v].place, first);
+            sum = OF(sum)(sum, winners[v].sum);
+        }
+        found = !OF(any_unordered)(sum);
+    }
+    if (found)
+        OF(winner_among)(4, winners, value, winner);
+    else
+        OF(winner_of_columns)(row, place, n, value, winner);
+}
+
+/* Planes that are one such run each, with one window. */
+static void OF(winners_of_planes)(
+    ptrdiff_t planes, const char *src, ptrdiff_t src_plane, ptrdiff_t n, T *values,
+    ptrdiff_t values_plane, P *places, int64_t *indices, ptrdiff_t places_plane)
+{
+    for (ptrdiff_t p = 0; p < planes; p++, src += src_plane) {
+        T value;
+        P place;
+        OF(winner_of_run)((const T *)src, 0, n, &value, &place);
+        values[p * values_plane] = value;
+        if (indices)
+            indices[p * places_plane] = place;
+        else
+            places[p * places_plane] = place;
+    }
+}
+
 /* A row of outputs whose windows lie in one row, the first column of which is at this place. */
 static void OF(winners_of_runs)(
     const winners_row *w, const T *row, P place, T *values, P *places, int64_t *indices)
@@ -312,10 +364,7 @@ static void OF(winners_of_runs)(
     for (ptrdiff_t x = 0; x < w->outputs; x++) {
         T value;
         P at = place + (P)w->first[x];
-        if (w->count[x] >= LONG_RUN)
-            OF(winner_of_run)(row + w->first[x], at, w->count[x], &value, &at);
-        else
-            OF(winner_of_columns)(row + w->first[x], at, w->count[x], &value, &at);
+        OF(winner_of_run)(row + w->first[x], at, w->count[x], &value, &at);
         OF(store_winner)(value, at, x, values, places, indices);
     }
 }
@@ -410,11 +459,11 @@ static void OF(gather_pixels)(
     }
 }
 
-/* Windows of 2 x 2, stride 2, inside two rows: winners are not told but by masks. From output j on, of
- * n; where there are fewer than a vector, they are SOME. */
+/* Windows of 2 x 2, stride 2, inside two rows: winners are told by masks, from elements or from indices.
+ * From output j on; where there are fewer than a vector, they are SOME. */
 static ALWAYS_INLINE void OF(gather_pair)(
-    int some, const T *row0, const T *row1, const T *grads, T *dst0, T *dst1, ptrdiff_t j,
-    ptrdiff_t n)
+    int some, int by_index, const T *row0, const T *row1, const int64_t *indices, P place,
+    P columns, const T *grads, T *dst0, T *dst1, ptrdiff_t j, ptrdiff_t n)
 {
 #if defined(__AVX2__)
     VECTOR now = OF(first)(n), low = OF(first)(2 * n), high = OF(first)(2 * n - WIDTH);
@@ -425,17 +474,27 @@ static ALWAYS_INLINE void OF(gather_pair)(
 #define STORED(mask, p, a) OF(store)(p, a)
     (void)some, (void)n;
 #endif
-    VECTOR low0 = LOADED(low, row0 + 2 * j), high0 = LOADED(high, row0 + 2 * j + WIDTH);
-    VECTOR low1 = LOADED(low, row1 + 2 * j), high1 = LOADED(high, row1 + 2 * j + WIDTH);
-    VECTOR a = OF(even)(low0, high0), b = OF(odd)(low0, high0);
-    VECTOR c = OF(even)(low1, high1), d = OF(odd)(low1, high1);
-    MASK b_wins = OF(beats)(b, a), d_wins = OF(beats)(d, c);
-    a = OF(choose)(b_wins, b, a), c = OF(choose)(d_wins, d, c);
-    MASK lower_wins = OF(beats)(c, a);
-    VECTOR grad = OF(sorted)(OF(one_nan)(OF(sum)(LOADED(now, grads + j), OF(all)(0))));
-    VECTOR upper = OF(where_not)(lower_wins, grad), lower = OF(where)(lower_wins, grad);
-    a = OF(where_not)(b_wins, upper), b = OF(where)(b_wins, upper);
-    c = OF(where_not)(d_wins, lower), d = OF(where)(d_wins, lower);
+    VECTOR grad = OF(sorted)(OF(one_nan)(OF(sum)(LOADED(now, grads + j), OF(all)(0)))), a, b, c, d;
+    if (by_index) {
+        PLACES own = OF(sorted_keys)(OF(plus_keys)(OF(all_keys)(place), OF(ascending_keys)(2)));
+        PLACES won = OF(read_indices)(some, indices + j, n);
+        PLACES next = OF(all_keys)(1), below = OF(plus_keys)(own, OF(all_keys)(columns));
+        a = OF(where)(OF(equal_keys)(won, own), grad);
+        b = OF(where)(OF(equal_keys)(won, OF(plus_keys)(own, next)), grad);
+        c = OF(where)(OF(equal_keys)(won, below), grad);
+        d = OF(where)(OF(equal_keys)(won, OF(plus_keys)(below, next)), grad);
+    } else {
+        VECTOR low0 = LOADED(low, row0 + 2 * j), high0 = LOADED(high, row0 + 2 * j + WIDTH);
+        VECTOR low1 = LOADED(low, row1 + 2 * j), high1 = LOADED(high, row1 + 2 * j + WIDTH);
+        a = OF(even)(low0, high0), b = OF(odd)(low0, high0);
+        c = OF(even)(low1, high1), d = OF(odd)(low1, high1);
+        MASK b_wins = OF(beats)(b, a), d_wins = OF(beats)(d, c);
+        a = OF(choose)(b_wins, b, a), c = OF(choose)(d_wins, d, c);
+        MASK lower_wins = OF(beats)(c, a);
+        VECTOR upper = OF(where_not)(lower_wins, grad), lower = OF(where)(lower_wins, grad);
+        a = OF(where_not)(b_wins, upper), b = OF(where)(b_wins, upper);
+        c = OF(where_not)(d_wins, lower), d = OF(where)(d_wins, lower);
+    }
     STORED(low, dst0 + 2 * j, OF(low_halves)(a, b));
     STORED(high, dst0 + 2 * j + WIDTH, OF(high_halves)(a, b));
     STORED(low, dst1 + 2 * j, OF(low_halves)(c, d));
@@ -444,43 +503,89 @@ static ALWAYS_INLINE void OF(gather_pair)(
 #undef STORED
 }
 
-/* Pairs of rows, n outputs of each; the distance of pairs and of gradients in bytes. */
-static void OF(gather_pairs)(
-    ptrdiff_t pairs, const T *row0, const T *row1, ptrdiff_t src_pair, const T *grads,
-    ptrdiff_t grad_row, T *dst0, T *dst1, ptrdiff_t dst_pair, ptrdiff_t n)
+/* Where there are no vectors of so few. */
+static ALWAYS_INLINE void OF(gather_last_pair)(
+    int by_index, const T *row0, const T *row1, const int64_t *indices, int64_t place,
+    int64_t columns, const T *grads, T *dst0, T *dst1, ptrdiff_t j)
 {
+    T grad = grads[j] + 0;
+    grad = grad == grad ? grad : (T)NAN;
+    dst0[2 * j] = dst0[2 * j + 1] = dst1[2 * j] = dst1[2 * j + 1] = 0;
+    if (by_index) {
+        int64_t won = indices[j] - place - 2 * j;
+        if (won == 0 || won == 1)
+            dst0[2 * j + won] = grad;
+        else if (won == columns || won == columns + 1)
+            dst1[2 * j + won - columns] = grad;
+    } else {
+        int b_wins = tap_wins(row0[2 * j + 1], row0[2 * j]);
+        int d_wins = tap_wins(row1[2 * j + 1], row1[2 * j]);
+        int lower_wins = tap_wins(row1[2 * j + d_wins], row0[2 * j + b_wins]);
+        (lower_wins ? dst1 + d_wins : dst0 + b_wins)[2 * j] = grad;
+    }
+}
+
+static ALWAYS_INLINE void OF(gather_all_pairs)(int by_index, const pairs_t *w)
+{
+    const T *row0 = w->row[0], *row1 = w->row[1], *grads = w->grads;
+    const int64_t *indices = w->indices;
+    T *dst0 = w->dst[0], *dst1 = w->dst[1];
+    ptrdiff_t n = w->outputs, row = n * (ptrdiff_t)sizeof(T), pairs = w->pairs;
+    ptrdiff_t last = n < WIDTH ? 0 : n - WIDTH;
+    int64_t place = w->place;
+    const P columns = (P)w->columns;
+    int run_on = 2 * n >= WIDTH && w->grads_row == row && w->dst_pair == 4 * row &&
+                 (by_index ? w->indices_row == 8 * n : w->src_pair == 4 * row);
+#define AHEAD_OF(j)                                                      \
+    do {                                                                 \
+        if (by_index) {                                                  \
+            prefetch_line((const char *)(indices + (j)) + AHEAD);        \
+        } else {                                                         \
+            prefetch_line((const char *)(row0 + 2 * (j)) + AHEAD);       \
+            prefetch_line((const char *)(row1 + 2 * (j)) + AHEAD);       \
+        }                                                                \
+    } while (0)
 #define NEXT(p, bytes) p = (void *)((char *)p + (bytes))
-    for (; pairs > 0; pairs--) {
+    for (ptrdiff_t pair = 0; pair < pairs; pair++) {
         ptrdiff_t j = 0;
-        for (; n >= WIDTH && j < n; j += WIDTH) {
-            j = j > n - WIDTH ? n - WIDTH : j;
-            prefetch_line((const char *)(row0 + 2 * j) + AHEAD);
-            prefetch_line((const char *)(row1 + 2 * j) + AHEAD);
-            OF(gather_pair)(0, row0, row1, grads, dst0, dst1, j, n);
+        /* what lies behind a short row is written with the next pair */
+        ptrdiff_t vectors_of = n >= WIDTH || (run_on && pair < pairs - 1) ? n : 0;
+        for (; j < vectors_of; j += WIDTH) {
+            j = j > last ? last : j;
+            AHEAD_OF(j);
+            OF(gather_pair)(0, by_index, row0, row1, indices, (P)(place + 2 * j), columns, grads,
+                            dst0, dst1, j, n);
         }
 #if defined(__AVX2__)
         if (j < n) {
-            prefetch_line((const char *)row0 + AHEAD);
-            prefetch_line((const char *)row1 + AHEAD);
-            OF(gather_pair)(1, row0, row1, grads, dst0, dst1, 0, n);
+            AHEAD_OF(0);
+            OF(gather_pair)(1, by_index, row0, row1, indices, (P)place, columns, grads, dst0, dst1,
+                            0, n);
             j = n;
         }
 #endif
-        for (; j < n; j++) {
-            int b_wins = tap_wins(row0[2 * j + 1], row0[2 * j]);
-            int d_wins = tap_wins(row1[2 * j + 1], row1[2 * j]);
-            int lower_wins = tap_wins(row1[2 * j + d_wins], row0[2 * j + b_wins]);
-            T grad = grads[j] + 0;
-            dst0[2 * j] = dst0[2 * j + 1] = dst1[2 * j] = dst1[2 * j + 1] = 0;
-            (lower_wins ? dst1 + d_wins : dst0 + b_wins)[2 * j] = grad == grad ? grad : (T)NAN;
-        }
-        NEXT(row0, src_pair);
-        NEXT(row1, src_pair);
-        NEXT(grads, grad_row);
-        NEXT(dst0, dst_pair);
-        NEXT(dst1, dst_pair);
+        for (; j < n; j++)
+            OF(gather_last_pair)(by_index, row0, row1, indices, place, columns, grads, dst0, dst1,
+                                 j);
+        if (by_index)
+            NEXT(indices, w->indices_row);
+        else
+            NEXT(row0, w->src_pair), NEXT(row1, w->src_pair);
+        NEXT(grads, w->grads_row);
+        NEXT(dst0, w->dst_pair);
+        NEXT(dst1, w->dst_pair);
+        place += 2 * columns;
     }
 #undef NEXT
+#undef AHEAD_OF
+}
+
+static void OF(gather_pairs)(const pairs_t *w)
+{
+    if (w->indices)
+        OF(gather_all_pairs)(1, w);
+    else
+        OF(gather_all_pairs)(0, w);
 }
 
 /* Whether one of n is NaN or infinite: no sum of others is NaN. */
