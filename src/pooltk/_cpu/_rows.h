@@ -460,7 +460,7 @@ DEFINE_HALF_ROWS(bfloat16)
         }                                                                                         \
     }                                                                                             \
     /* windows of 2 and of 3 along one row, stride 2; dst is not the source */                    \
-    static void OP##_pairs_##T(const T *a, T *dst, ptrdiff_t n)                                   \
+    static inline void OP##_pairs_##T(const T *a, T *dst, ptrdiff_t n)                                   \
     {                                                                                             \
         FOR_ROW(T, sorted_##T(OP##_##T(EVEN(T, a + 2 * j), ODD(T, a + 2 * j))),                   \
                 scalar_##OP##_##T(a[2 * j], a[2 * j + 1]));                                       \
@@ -787,7 +787,9 @@ typedef struct {
     char *dst;
     void *padded;                          /* scratch for rows and their padding: */
     ptrdiff_t padded_rows, padded_size;    /* how many, and how many elements apart */
-    void *unstrided;                       /* and for one of results with stride 1 */
+    void *unstrided;                       /* and for one of results with stride 1, */
+    void *columns_kept;                    /* and for five pixels, */
+    int pixels;                            /* if they are pooled so (_pixels.h) */
     ptrdiff_t channels, outputs;           /* of a pixel; of a row, all channels */
     ptrdiff_t before, columns_inside;      /* elements of padding before a row, and of it */
     ptrdiff_t pitch;                       /* elements of a padded row */
@@ -850,6 +852,7 @@ static void move_pixels(const char *src, ptrdiff_t stride, ptrdiff_t size, char 
 #define T float
 #define FLOATING
 #define READ_AS_IT_IS
+#define POOLS_PIXELS
 #if defined(__AVX2__)
 #define NEIGHBOURS
 #define IN_REGISTERS
@@ -861,6 +864,7 @@ static void move_pixels(const char *src, ptrdiff_t stride, ptrdiff_t size, char 
 #define FLOATING
 #define RANKS
 #define READ_AS_IT_IS
+#define POOLS_PIXELS
 #if defined(__AVX2__)
 #define NEIGHBOURS
 #endif

@@ -45,6 +45,8 @@ cdef extern from "_rows.h" nogil:
         char* dst
         void* padded
         Py_ssize_t padded_rows, padded_size
+        void* columns_kept
+        bint pixels
         void* unstrided
         Py_ssize_t channels, outputs
         Py_ssize_t before, columns_inside

@@ -388,6 +388,10 @@ static ALWAYS_INLINE void OF_T(pool_threes_)(int op, int taps, int finish, const
 #include "_lines.h"
 #endif
 
+#if defined(POOLS_PIXELS)
+#include "_pixels.h"
+#endif
+
 static ALWAYS_INLINE void OF_T(pool_rows_)(
     int op, int columns, int stride, int finish, const small_windows *w)
 {
@@ -420,6 +424,17 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
             OF_T(pool_threes_)(op, 3, finish, w);
             return;
         }
+    }
+#endif
+#if defined(POOLS_PIXELS)
+    if (stride == 1 && op != OP_RANK && w->pixels) {
+        if (columns == 3 && w->stride == 1)
+            OF_T(pool_pixels_)(op, 3, 1, finish, w);
+        else if (columns == 3)
+            OF_T(pool_pixels_)(op, 3, 2, finish, w);
+        else if (columns == 2)
+            OF_T(pool_pixels_)(op, 2, 2, finish, w);
+        return;
     }
 #endif
     /* results of rows to come, if they lie behind */
@@ -559,3 +574,4 @@ static void OF_T(pool_small_)(const small_windows *w)
 #undef READ_AS_IT_IS
 #undef NEIGHBOURS
 #undef IN_REGISTERS
+#undef POOLS_PIXELS

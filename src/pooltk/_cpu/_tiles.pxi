@@ -5,6 +5,7 @@ cdef enum:
     LONG_ROW = 24       # shorter rows are pooled together
     TILE = 2048         # elements of merged rows in a tile
     IMAGE_ROW = 16384   # bytes of a row of short elements that a tile holds
+    PIXEL_ROW = 32768   # elements of a row of pixels that are not merged in scratch
     WIDE_ROWS = 8       # windows of more rows, overlapping by three quarters, share merges of them
     WIDE_TILE = 6144    # bytes of a merged row of such windows
     WIDE_BIN = 32       # windows of more columns that hardly overlap are reduced where they lie
@@ -80,6 +81,7 @@ cdef struct job_t:
     bint divide_first     # backward: gradients are divided before they are added up
     # plan
     bint small            # windows of few rows and columns, between direct rows
+    bint pixels           # whose rows are merged as they are read
     bint in_registers     # the rows of planes
     bint bins_in_registers  # the same of bins
     bint spread_in_registers  # the same of gradients of few windows
@@ -97,7 +99,7 @@ cdef struct job_t:
     Py_ssize_t chunk_y    # rows of outputs that are in scratch at once
     Py_ssize_t tiles[5]   # 1, and how many tiles the depth, height, width, channels have
     # scratch of a thread, in elements: where each part begins
-    Py_ssize_t at_padded, padded_rows, padded_size
+    Py_ssize_t at_padded, padded_rows, padded_size, at_kept
     Py_ssize_t at_merged, at_even, at_odd, at_result, at_low, at_counts, at_levels, at_loaded
     Py_ssize_t at_joined, at_bins
     Py_ssize_t at_wide, at_rows, row_size, rows_size, scratch_size
@@ -1162,6 +1164,8 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
     w.padded = scratch + job.at_padded
     w.padded_size = job.padded_size
     w.padded_rows = job.padded_rows
+    w.columns_kept = scratch + job.at_kept
+    w.pixels = job.pixels
     w.unstrided = scratch + job.at_wide
     w.channels = tile.channels
     w.outputs = (tile.x_end - tile.x) * tile.channels
@@ -1176,7 +1180,7 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
             count = <double>max(1, window_count(&job.count[2], tile.x, job.count_include_pad))
         else:
             w.finish = DIVIDED_EACH
-    w.pad = True
+    w.pad = not job.pixels
     while y < tile.y_end:
         taps_y = tap_count(height, y)
         rows = full_rows(height, y, tile.y_end)
@@ -1385,6 +1389,18 @@ cdef bint divisor_is_power_of_two(const job_t* job) noexcept nogil:
     return 1 < divisor <= 128 and is_power_of_two(divisor)
 
 
+cdef inline bint are_pixels(const job_t* job, const acc_t* _) noexcept nogil:
+    """Whether small windows' rows are merged as they are read (_pixels.h)."""
+    cdef const axis_t* width = &job.window[2]
+    return (
+        (acc_t is float or acc_t is double) and job.src.kind == kind_of(_) and job.op != RANK
+        and job.channels % LANES == 0 and job.channels >= 2 * LANES
+        and (width.kernel_size == 3 and width.stride <= 2 or width.kernel_size == width.stride == 2)
+        and job.window[0].kernel_size == 1
+        and 2 <= job.window[1].kernel_size <= width.kernel_size
+    )
+
+
 cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     """Choose how windows are reduced, and the tiles; lay out a thread's scratch."""
     cdef const axis_t* height = &job.window[1]
@@ -1474,6 +1490,9 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     # Rows of images are not cut: down a part of them, each is another page.
     if job.small and job.src.item < 4:
         columns = max(columns, IMAGE_ROW // (job.src.item * job.tile_c))
+    job.pixels = job.small and are_pixels(job, _)
+    if job.pixels:
+        columns = max(columns, PIXEL_ROW // job.tile_c)
     limbs = 2 if job.src.item == 8 and job.op == SUM else 1
     if job.wide_rows:
         columns = WIDE_TILE // (limbs * job.tile_c * <Py_ssize_t>sizeof(acc_t))
@@ -1527,19 +1546,22 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     job.row_size = columns * job.tile_c
     total = job.chunk_y * max(columns, job.tile_x) * job.tile_c
     job.scratch_size = 0
+    job.at_result = reserve(job, total)
+    if job.pixels:
+        total = 0
     job.at_merged = reserve(job, total)
     job.at_even = reserve(job, total)
     job.at_odd = reserve(job, total)
-    job.at_result = reserve(job, total)
     job.at_low = reserve(job, total if limbs == 2 else 0)
     job.at_counts = reserve(job, max(columns, job.tile_x) * job.tile_c if job.op == SUM else 0)
     job.at_levels = reserve(job, tree_levels(job) * job.row_size)
     job.at_loaded = reserve(job, 0 if job.direct_rows else 4 * job.row_size)
     job.at_wide = reserve(job, total)
-    if job.small:
+    if job.small and not job.pixels:
         job.padded_size = max(columns, job.tile_x) * job.tile_c + 160  # five of the widest vectors
         job.padded_rows = 4 if job.padded_size <= 224 else 2
         job.at_padded = reserve(job, job.padded_rows * job.padded_size)
+    job.at_kept = reserve(job, 5 * channels if job.pixels else 0)
     total = 3 * job.tile_x if has_bins(job) else 0
     job.at_bins = reserve(job, total * 8 // <Py_ssize_t>sizeof(acc_t))
     job.rows_size = 0

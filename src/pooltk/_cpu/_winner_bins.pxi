@@ -84,6 +84,11 @@ cdef void plan_bins(job_t* job) noexcept nogil:
     job.tile_y = min(height.output_size, max(1, WINNERS // (columns * height.kernel_size)))
 
 
+cdef inline Py_ssize_t bin_rows(Py_ssize_t columns) noexcept nogil:
+    """Rows that are in scratch at once."""
+    return max(1, min(BIN_ROWS, 2 * WINNERS // max(1, columns)))
+
+
 cdef void find_in_bins(
     const job_t* job, const tile_t* tile, const sink_t* sink, vector_t* scratch
 ) noexcept nogil:
@@ -93,11 +98,7 @@ cdef void find_in_bins(
     cdef char* places
     cdef winners_row w
     if is_one_run(job):
-        find_in_planes(
-            job, tile.src_offset + address(&job.src, 0, 0, 0, 0), sink.planes,
-            job.window[2].input_size, <vector_t*>sink.values, sink.values_plane,
-            <char*>sink.places, sink.places_plane, sink.as_indices, scratch + job.at_loaded,
-        )
+        find_in_planes(job, tile, sink, scratch)
         return
     describe_row(job, tile, &w, <Py_ssize_t*>(scratch + job.at_tables))
     for p in range(sink.planes):
@@ -133,7 +134,7 @@ cdef void find_in_row_of_bins(
             src = tile.src_offset + src_offset + address(&job.src, z, row, tile.column, 0)
             src_row = job.src.stride[1]
             if not job.direct_rows:
-                rows = min(rows, BIN_ROWS)
+                rows = min(rows, bin_rows(tile.columns))
                 load_bin_rows(job, src, rows, tile.columns, scratch + job.at_loaded)
                 src = <const char*>(scratch + job.at_loaded)
                 src_row = tile.columns * sizeof(vector_t)
@@ -148,49 +149,45 @@ cdef void find_in_row_of_bins(
     winners_across(w, columns, column_places, values, places, indices)
 
 
-cdef inline void winners_of_planes(
-    Py_ssize_t planes, const vector_t* src, Py_ssize_t src_plane, Py_ssize_t n, vector_t* values,
-    Py_ssize_t values_plane, void* places, int64_t* indices, Py_ssize_t places_plane,
+cdef void find_in_planes(
+    const job_t* job, const tile_t* tile, const sink_t* sink, vector_t* scratch
 ) noexcept nogil:
-    cdef const char* row = <const char*>src
+    """Planes of one row and one window: where they lie, or as many as there is room for."""
+    cdef Py_ssize_t n = job.window[2].input_size, src_plane = job.batch_stride[0][0], p = 0, planes
+    cdef const char* src = tile.src_offset + address(&job.src, 0, 0, 0, 0)
+    cdef vector_t* loaded = scratch + job.at_loaded
+    if job.direct_rows:
+        winners_of_planes(sink, 0, sink.planes, <const vector_t*>src, src_plane, n)
+        return
+    while p < sink.planes:
+        planes = min(sink.planes - p, max(1, CHUNK // n))
+        if n > CHUNK:
+            find_in_parts(job, src + p * src_plane, n, sink, p, loaded)
+        else:
+            load_runs(job, src + p * src_plane, planes, n, loaded)
+            winners_of_planes(sink, p, planes, loaded, n * <Py_ssize_t>sizeof(vector_t), n)
+        p += planes
+
+
+cdef inline void winners_of_planes(
+    const sink_t* sink, Py_ssize_t first, Py_ssize_t planes, const vector_t* src,
+    Py_ssize_t src_plane, Py_ssize_t n,
+) noexcept nogil:
+    """Of planes from the sink's first one on."""
+    cdef vector_t* values = <vector_t*>sink.values + first * sink.values_plane
+    cdef Py_ssize_t place_size = 8 if sink.as_indices else sizeof(vector_t)
+    cdef void* places = <char*>sink.places + first * sink.places_plane * place_size
+    cdef int64_t* indices = <int64_t*>places if sink.as_indices else NULL
     if vector_t is float:
         winners_of_planes_float(
-            planes, row, src_plane, n, values, values_plane, <int32_t*>places, indices, places_plane
+            planes, <const char*>src, src_plane, n, values, sink.values_plane, <int32_t*>places,
+            indices, sink.places_plane,
         )
     else:
         winners_of_planes_double(
-            planes, row, src_plane, n, values, values_plane, <int64_t*>places, indices, places_plane
+            planes, <const char*>src, src_plane, n, values, sink.values_plane, <int64_t*>places,
+            indices, sink.places_plane,
         )
-
-
-cdef void find_in_planes(
-    const job_t* job, const char* src, Py_ssize_t planes, Py_ssize_t n, vector_t* values,
-    Py_ssize_t values_plane, char* places, Py_ssize_t places_plane, bint as_indices,
-    vector_t* loaded,
-) noexcept nogil:
-    """Of runs of n elements, one of each plane: where they lie, or as many as there is room for."""
-    cdef Py_ssize_t place_size = 8 if as_indices else sizeof(vector_t)
-    cdef Py_ssize_t src_plane = job.batch_stride[0][0], at_once, p = 0
-    if job.direct_rows:
-        winners_of_planes(
-            planes, <const vector_t*>src, src_plane, n, values, values_plane, places,
-            <int64_t*>places if as_indices else NULL, places_plane,
-        )
-        return
-    while p < planes:
-        at_once = min(planes - p, max(1, CHUNK // n))
-        if n > CHUNK:
-            find_in_parts(job, src, n, values, places, as_indices, loaded)
-        else:
-            load_runs(job, src, at_once, n, loaded)
-            winners_of_planes(
-                at_once, loaded, n * <Py_ssize_t>sizeof(vector_t), n, values, values_plane, places,
-                <int64_t*>places if as_indices else NULL, places_plane,
-            )
-        p += at_once
-        src += at_once * src_plane
-        values += at_once * values_plane
-        places += at_once * places_plane * place_size
 
 
 cdef void load_runs(
@@ -205,28 +202,32 @@ cdef void load_runs(
 
 
 cdef void find_in_parts(
-    const job_t* job, const char* src, Py_ssize_t n, vector_t* value, char* place, bint as_indices,
+    const job_t* job, const char* src, Py_ssize_t n, const sink_t* sink, Py_ssize_t p,
     vector_t* loaded,
 ) noexcept nogil:
-    """Of a run for which there is no room: a later part's winner has to beat those before it."""
+    """A plane for which there is no room: a later part's winner has to beat those before it."""
     cdef Py_ssize_t done = 0, part
-    cdef vector_t most = 0
-    cdef int64_t at, first = 0
+    cdef vector_t value, most = 0
+    cdef int64_t place, first = 0
+    cdef sink_t one
+    one.values = &value
+    one.places = &place
+    one.values_plane = one.places_plane = 0
+    one.as_indices = True
     while done < n:
         part = min(CHUNK, n - done)
         load_row(job.src.kind, WHOLE, src + done * job.src.stride[2], job.src.stride[2], loaded, part)
-        winners_of_planes(1, loaded, 0, part, value, 0, NULL, &at, 0)
-        if done == 0 or beats(value[0], most):
-            most = value[0]
-            first = done + at
+        winners_of_planes(&one, 0, 1, loaded, 0, part)
+        if done == 0 or beats(value, most):
+            most = value
+            first = done + place
         done += part
-    value[0] = most
-    if as_indices:
-        (<int64_t*>place)[0] = first
-    elif vector_t is float:
-        (<int32_t*>place)[0] = <int32_t>first
-    else:
-        (<int64_t*>place)[0] = first
+    (<vector_t*>sink.values + p * sink.values_plane)[0] = most
+    if vector_t is float:
+        if not sink.as_indices:
+            (<int32_t*>sink.places + p * sink.places_plane)[0] = <int32_t>first
+            return
+    (<int64_t*>sink.places + p * sink.places_plane)[0] = first
 
 
 cdef inline void winners_of_runs(

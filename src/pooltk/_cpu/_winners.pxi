@@ -789,9 +789,12 @@ cdef void plan_winners(
         rows = min(job.window[0].kernel_size, job.window[0].input_size)
         job.row_size *= 0 if job.direct_rows else rows * most_columns(height, job.tile_y)
     elif job.way == IN_BINS:
-        job.row_size = (
-            0 if job.direct_rows else CHUNK if is_one_run(job) else BIN_ROWS * job.row_size
-        )
+        if job.direct_rows:
+            job.row_size = 0
+        elif is_one_run(job):
+            job.row_size = CHUNK
+        else:
+            job.row_size = max(job.row_size, min(BIN_ROWS * job.row_size, 2 * WINNERS))
     job.scratch_size = 0
     job.at_rows = reserve(job, total)
     job.at_places = reserve(job, total)
