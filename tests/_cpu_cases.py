@@ -168,7 +168,7 @@ class Case:
 
 
 def _directed():
-    """One case or more for each path; see `plan` in _tiles.pxi and _winners.pxi, and _views.py."""
+    """One case or more for each path; see `plan` in _plan.pxi, _winners.pxi and _views.py."""
     for width in (1, 2, 3, 4, 5, 6, 7, 8, 11, 16, 23):
         yield Case(f"slide {width}", (3, 61), 1, kernel_size=width, stride=1, padding=width // 2)
     for dilation in (2, 5):
@@ -237,12 +237,17 @@ def _directed():
             f"slide {kernel}, then every {stride}", (4, 23, 90), 2, kernel_size=kernel,
             stride=stride, padding=min(kernel // 2, 3), ceil_mode=stride == 3,
         )  # fmt: skip
-    for channels in (1, 3, 7, 8, 12, 33):
+    for channels in (1, 3, 7, 8, 12, 32, 33, 48):
         for kernel, stride in ((2, 2), (3, 2), (3, 1), (5, 3)):
             yield Case(
                 f"{channels} channels, {kernel} by {stride}", (2, 13, 19, channels), 2,
                 kernel_size=kernel, stride=stride, padding=1, channels_last=True,
             )  # fmt: skip
+    for kernel, stride in ((3, 1), (3, 2), (2, 2), ((2, 3), 2)):
+        yield Case(
+            f"pixels of whole vectors, {kernel} by {stride}", (2, 9, 1100, 32), 2,
+            kernel_size=kernel, stride=stride, channels_last=True, ceil_mode=True,
+        )  # fmt: skip
     yield Case(
         "channels dilated", (11, 19, 9), 2, kernel_size=3, stride=2, dilation=2, padding=((3,
         1),) * 2,

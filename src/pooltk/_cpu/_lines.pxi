@@ -5,6 +5,16 @@ cdef enum:
     SPREAD_PLANES = 128  # for which the tables of _spread.h are made once
 
 
+cdef in_registers_t what_fits_registers(const job_t* job, const acc_t* _) noexcept nogil:
+    if planes_fit_registers(job, _):
+        return WINDOWS_OF_LINES
+    if bins_fit_registers(job, _):
+        return BINS_OF_LINES
+    if spread_fits_registers(job, _):
+        return GRADIENTS_OF_LINES
+    return NOTHING
+
+
 cdef inline bint fits_registers(const axis_t* axis) noexcept nogil:
     """Windows of 3, or of 2 side by side."""
     if axis.kind != SLIDING or axis.dilation > 1:

@@ -11,8 +11,11 @@ How it works
     _windows.pxi   where windows begin and end
     _elements.pxi  dtypes: rows in and out of the type that is computed with
     _rows.pxi      merging and reducing rows, and what _small.h has to be told
-    _tiles.pxi     max_pool and sum_pool: pool_tile <- merge_window_rows <- merge_taps
-                                                    <- pool_row, reduce_window
+    _job.pxi       what is told and planned of an operation
+    _plan.pxi      how windows are reduced, and in which tiles: plan
+    _tiles.pxi     max_pool and sum_pool: pool_tile <- reduce_rows, pool_small_tile
+    _merge.pxi                                         <- merge_window_rows <- merge_taps
+    _columns.pxi                                       <- pool_row, reduce_windows
     _repeat.pxi    the backward of averages whose windows lie side by side: repeat_rows
     _planes.pxi    small planes, many at a time: pool_joined <- pool_planes
     _lines.pxi     planes of few columns, in registers: pool_in_registers -> _lines.h,
@@ -23,6 +26,7 @@ How it works
     _winner_bins.pxi                                 find_in_bins
     _gradients.pxi  max_pool_backward: gather_block or scatter_block, by find_winners
     _small.h       the commonest windows, rows to results: pool_small <- pool_small_tile
+    _pixels.h      and of pixels of many channels
     _winners_of.h  rows of winners, and gradients gathered by them
     _team.h        threads that share the parts of an operation: share_parts
 
@@ -65,6 +69,10 @@ ctypedef fused acc_t:
 include "_windows.pxi"
 include "_elements.pxi"
 include "_rows.pxi"
+include "_job.pxi"
+include "_merge.pxi"
+include "_columns.pxi"
+include "_plan.pxi"
 include "_tiles.pxi"
 include "_repeat.pxi"
 include "_planes.pxi"

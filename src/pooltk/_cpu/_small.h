@@ -109,7 +109,7 @@ static ALWAYS_INLINE T OF_T(scalar_merged_4_)(int op, int taps, const S *const *
     return a;
 }
 
-/* Of up to MOST_ROWS rows, as merge_taps of _tiles.pxi does it: fours, then twice as many. */
+/* Of up to MOST_ROWS rows, as merge_taps of _merge.pxi does it: fours, then twice as many. */
 static ALWAYS_INLINE VECTOR OF_T(merged_)(int op, int taps, const S *const *row, ptrdiff_t j)
 {
     VECTOR a = OF_T(merged_4_)(op, taps < 4 ? taps : 4, row, j);

@@ -216,7 +216,9 @@ cdef void find_in_parts(
     one.as_indices = True
     while done < n:
         part = min(CHUNK, n - done)
-        load_row(job.src.kind, WHOLE, src + done * job.src.stride[2], job.src.stride[2], loaded, part)
+        load_row(
+            job.src.kind, WHOLE, src + done * job.src.stride[2], job.src.stride[2], loaded, part
+        )
         winners_of_planes(&one, 0, 1, loaded, 0, part)
         if done == 0 or beats(value, most):
             most = value

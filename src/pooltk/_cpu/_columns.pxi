@@ -1,0 +1,297 @@
+# Columns of a window, along a merged row or where they lie.
+
+cdef void pool_row(
+    const job_t* job, const acc_t* src, acc_t* dst, Py_ssize_t outputs, Py_ssize_t channels,
+    acc_t* scratch,
+) noexcept nogil:
+    """Windows that slide along a padded row."""
+    cdef const axis_t* axis = &job.window[2]
+    cdef acc_t* even = scratch + job.at_even
+    cdef acc_t* odd = scratch + job.at_odd
+    cdef Py_ssize_t shift = axis.dilation * channels, n, j
+    if axis.stride == 1:
+        slide(job.op, src, dst, even, odd, outputs * channels, shift, axis.kernel_size)
+    elif axis.stride == 2 and channels == 1 and axis.kernel_size == 2 and shift == 1:
+        pairs(job.op, src, dst, outputs)
+    elif axis.stride == 2 and channels == 1 and axis.kernel_size == 3 and shift == 1:
+        triples(job.op, src, dst, outputs)
+    elif axis.kernel_size == 1:
+        every(src, dst, outputs, axis.stride, channels)
+    elif channels >= 8 and axis.kernel_size == 2:
+        for j in range(outputs):
+            n = j * axis.stride * channels
+            merge2(job.op, src + n, src + n + shift, dst + j * channels, channels)
+    elif channels >= 8 and axis.kernel_size == 3:
+        for j in range(outputs):
+            n = j * axis.stride * channels
+            merge3(
+                job.op, src + n, src + n + shift, src + n + 2 * shift,
+                dst + j * channels, channels,
+            )
+    else:
+        n = ((outputs - 1) * axis.stride + 1) * channels
+        # The last doubling may not write to where it reads from, and `every` reads ahead of
+        # where it writes: the full-stride result goes to a buffer of its own.
+        slide(job.op, src, scratch + job.at_wide, even, odd, n, shift, axis.kernel_size)
+        every(scratch + job.at_wide, dst, outputs, axis.stride, channels)
+
+
+cdef inline void spread_pairs(const acc_t* src, acc_t* dst, Py_ssize_t n) noexcept nogil:
+    if acc_t is float:
+        spread_pairs_float(src, dst, n)
+    elif acc_t is double:
+        spread_pairs_double(src, dst, n)
+
+
+cdef void spread_row(
+    const job_t* job, const tile_t* tile, const acc_t* src, acc_t* dst, acc_t* scratch
+) noexcept nogil:
+    """The inverse of windows with a stride: elements between the same windows' starts alternate.
+
+    Element q * stride + phase of the padded row lies in the windows up to q, as many as begin at
+    most kernel_size - 1 before it: for each phase a window of stride 1 over src.
+    """
+    cdef axis_t axis = job.window[2]
+    cdef Py_ssize_t channels = tile.channels, stride = axis.stride
+    cdef Py_ssize_t most = ceil_div(axis.kernel_size, stride)
+    cdef Py_ssize_t start = tile.x + axis.padding, end = tile.x_end + axis.padding
+    cdef Py_ssize_t first = start // stride, count = (end - 1) // stride + 1 - first
+    cdef Py_ssize_t phase, phase_begin, phase_end, windows, q, c, begin, stop
+    cdef acc_t* phases = scratch + job.at_wide
+    cdef const acc_t* sums
+    cdef acc_t* place
+    if channels == 1 and axis.kernel_size <= stride and stride >= 8:
+        # Runs of one window's value, and of nothing.
+        for q in range(count):
+            begin = max(start, (first + q) * stride)
+            stop = min(end, (first + q + 1) * stride)
+            windows = max(begin, min(stop, (first + q) * stride + axis.kernel_size))
+            fill(dst + begin - start, src[q], windows - begin)
+            fill(dst + windows - start, <acc_t>0, stop - windows)
+        return
+    if channels == 1 and axis.kernel_size == 2 and stride == 2:
+        q = start % 2  # whether the first one's other half lies before
+        if q:
+            dst[0] = src[0]
+        spread_pairs(src + q, dst + q, (end - start - q) // 2)
+        if (end - start - q) % 2:
+            dst[end - start - 1] = src[count - 1]
+        return
+    # Phases that have an element, which may be few of a long stride.
+    phase_begin = start - first * stride  # of the first window's
+    phase_end = end - (first + count - 1) * stride  # of the last one's
+    phase = phase_begin if count == 1 else 0
+    while phase < (phase_end if count == 1 else stride):
+        if count == 2 and phase >= phase_end:
+            phase = max(phase, phase_begin)
+        windows = 0
+        if phase < axis.kernel_size:
+            windows = ceil_div(axis.kernel_size - phase, stride)
+        sums = src + (most - windows) * channels
+        if windows == 0:
+            fill(phases, <acc_t>0, count * channels)
+            sums = phases
+        elif windows > 1:
+            slide(
+                job.op, sums, phases, scratch + job.at_even, scratch + job.at_odd,
+                count * channels, channels, windows,
+            )
+            sums = phases
+        q = 1 if first * stride + phase < start else 0
+        stop = count - (1 if (first + count - 1) * stride + phase >= end else 0)
+        place = dst + ((first + q) * stride + phase - start) * channels
+        if channels == 1 and stride == 2:
+            for q in range(q, stop):
+                place[0] = sums[q]
+                place += 2
+        else:
+            for q in range(q, stop):
+                for c in range(channels):
+                    place[c] = sums[q * channels + c]
+                place += stride * channels
+        phase += 1
+
+
+cdef inline bint has_bins(const job_t* job) noexcept nogil:
+    return not (job.small or job.regular or job.spread or job.whole_windows)
+
+
+cdef void place_bins(const job_t* job, const tile_t* tile, Py_ssize_t* bins) noexcept nogil:
+    """Of each output where its taps begin in the tile, how many, and how many have the same:
+    divisions that are not to be repeated for each row."""
+    cdef const axis_t* axis = &job.window[2]
+    cdef Py_ssize_t x = tile.x, run
+    while x < tile.x_end:
+        run = min(tile.x_end, end_of_run(axis, x)) - x
+        bins[0] = (first_tap(axis, x) - tile.column) * tile.channels
+        bins[1] = tap_count(axis, x)
+        bins[2] = run
+        bins += 3 * run
+        x += run
+
+
+cdef void pool_row_by_bins(
+    const job_t* job, const tile_t* tile, const acc_t* src, acc_t* dst, acc_t* scratch
+) noexcept nogil:
+    """Windows of any form, each reduced on its own; src begins at the tile's first column."""
+    cdef const Py_ssize_t* bins = <Py_ssize_t*>(scratch + job.at_bins)
+    cdef acc_t identity = identity_of(job, dst)
+    cdef const axis_t* axis = &job.window[2]
+    cdef Py_ssize_t channels = tile.channels, step = axis.step, x = tile.x, run, count, i
+    cdef const acc_t* tap
+    cdef const acc_t* rows[4]
+    if (acc_t is float or acc_t is double) and axis.kind == ADAPTIVE:
+        if axis.kernel_size <= 4 and channels >= LANES:
+            merge_bins(job.op, src, bins, tile.x_end - x, channels, dst)
+            return
+    while x < tile.x_end:
+        tap = src + bins[0]
+        count = bins[1]
+        run = bins[2]
+        if count == 0:
+            fill(dst, identity, channels)
+        elif channels == 1 and step == 1:
+            dst[0] = reduce_run(job.op, tap, count, identity)
+        elif count <= 4:
+            for i in range(count):
+                rows[i] = tap + i * step * channels
+            merge_up_to_4(job.op, rows, count, dst, channels)
+        elif step == 1:
+            merge_run(
+                job.op, tap, count, channels, dst, scratch + job.at_even, scratch + job.at_odd
+            )
+        else:
+            reduce_taps(job.op, tap, step * channels, count, channels, dst)
+        if channels == 1:
+            fill(dst + 1, dst[0], run - 1)
+        else:
+            for i in range(1, run):
+                copy(dst, dst + i * channels, channels)
+        dst += run * channels
+        bins += 3 * run
+        x += run
+
+
+cdef void reduce_taps(
+    int op, const acc_t* tap, Py_ssize_t step, Py_ssize_t count, Py_ssize_t channels, acc_t* dst
+) noexcept nogil:
+    """dst[c] = tap[c] op tap[c + step] op ..., pairwise."""
+    cdef acc_t stack[64]
+    cdef Py_ssize_t c, t, top, bit
+    for c in range(channels):
+        top = 0
+        for t in range(count):
+            stack[top] = tap[t * step + c]
+            bit = 1
+            while t & bit:
+                top -= 1
+                stack[top] = merge(op, stack[top], stack[top + 1])
+                bit *= 2
+            top += 1
+        top -= 1
+        while top > 0:
+            top -= 1
+            stack[top] = merge(op, stack[top], stack[top + 1])
+        dst[c] = stack[0]
+
+
+# Wide bins ------------------------------------------------------------------------------------
+
+cdef void reduce_windows(
+    const job_t* job, const tile_t* tile, Py_ssize_t y, acc_t* scratch, acc_t* dst
+) noexcept nogil:
+    """A row of outputs whose windows are reduced where they lie: wide bins that hardly overlap."""
+    cdef acc_t identity = identity_of(job, scratch)
+    cdef Py_ssize_t channels = tile.channels, x
+    cdef const axis_t* axis = &job.window[2]
+    cdef const char* src
+    cdef const char* tap
+    cdef taps_t taps
+    taps.count[0] = tap_count(&job.window[0], tile.z)
+    taps.count[1] = tap_count(&job.window[1], y)
+    taps.stride[0] = tap_distance(&job.window[0], job.src.stride[0])
+    taps.stride[1] = tap_distance(&job.window[1], job.src.stride[1])
+    taps.stride[2] = tap_distance(&job.window[2], job.src.stride[2])
+    taps.depth = first_tap(&job.window[0], tile.z)
+    taps.height = first_tap(&job.window[1], y)
+    taps.column = 0
+    if taps.count[0] * taps.count[1] == 0:  # dilation may leave a row of windows without taps
+        fill(dst, identity, (tile.x_end - tile.x) * channels)
+        return
+    src = tile.src_offset + address(&job.src, taps.depth, taps.height, 0, tile.c)
+    if (
+        channels == 1 and (job.direct_rows or acc_t is float and are_halves(job, scratch) and (
+            job.src.stride[2] == job.src.item and axis.kernel_size >= LANES
+        ))
+        and taps.count[0] * taps.count[1] == 1
+        and axis.kind == SLIDING and axis.padding == 0 and axis.step == 1
+        and (axis.output_size - 1) * axis.stride + axis.kernel_size <= axis.input_size
+    ):
+        tap = src + tile.x * axis.stride * job.src.stride[2]
+        if acc_t is float:
+            if job.src.kind == FLOAT16:
+                sum_runs_float16(
+                    <const float16_t*>tap, axis.stride, axis.kernel_size, dst, tile.x_end - tile.x
+                )
+                return
+            if job.src.kind == BFLOAT16:
+                sum_runs_bfloat16(
+                    <const bfloat16_t*>tap, axis.stride, axis.kernel_size, dst, tile.x_end - tile.x
+                )
+                return
+        reduce_many_runs(
+            job.op, <const acc_t*>tap, axis.stride, axis.kernel_size, dst, tile.x_end - tile.x,
+            identity,
+        )
+        return
+    for x in range(tile.x, tile.x_end):
+        taps.count[2] = tap_count(&job.window[2], x)
+        tap = src + first_tap(&job.window[2], x) * job.src.stride[2]
+        if taps.count[0] * taps.count[1] * taps.count[2] == 0:
+            fill(dst, identity, channels)
+        elif channels > 1 or job.window[2].step > 1:
+            merge_taps(job, tile, tap, &taps, scratch, dst, 1, channels)
+        elif taps.count[0] * taps.count[1] == 1 and job.direct_rows:
+            dst[0] = reduce_run(job.op, <const acc_t*>tap, taps.count[2], identity)
+        else:
+            dst[0] = reduce_runs(job, tile, tap, &taps, scratch)
+        dst += channels
+
+
+cdef acc_t reduce_runs(
+    const job_t* job, const tile_t* tile, const char* src, const taps_t* taps, acc_t* scratch
+) noexcept nogil:
+    """One value of a window's rows, each a run of contiguous taps or loaded in such runs."""
+    cdef acc_t identity = identity_of(job, scratch)
+    cdef acc_t stack[64]
+    cdef acc_t* loaded = scratch + job.at_loaded
+    cdef const acc_t* run
+    cdef const char* row
+    cdef Py_ssize_t z, y, x, length, top = 0, values = 0, bit
+    for z in range(taps.count[0]):
+        for y in range(taps.count[1]):
+            row = src + z * taps.stride[0] + y * taps.stride[1]
+            x = 0
+            while x < taps.count[2]:
+                length = taps.count[2] - x
+                if job.direct_rows:
+                    run = <const acc_t*>row
+                else:
+                    length = min(length, CHUNK)
+                    load_columns(&job.src, tile.limb, row, length, 1, loaded)
+                    run = loaded
+                stack[top] = reduce_run(job.op, run, length, identity)
+                row += length * job.src.stride[2]
+                x += length
+                bit = 1
+                while values & bit:
+                    top -= 1
+                    stack[top] = merge(job.op, stack[top], stack[top + 1])
+                    bit *= 2
+                values += 1
+                top += 1
+    top -= 1
+    while top > 0:
+        top -= 1
+        stack[top] = merge(job.op, stack[top], stack[top + 1])
+    return stack[0]
