@@ -161,6 +161,16 @@ def test_the_sign_of_a_zero(width, dtype):
             check_max(case, x.astype(dtype_named(dtype)))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("windows", [{"output_size": 1}, {"kernel_size": (1, 40)}], ids=str)
+def test_the_sign_of_a_zero_in_a_run(windows, dtype):
+    """Of zeros that are sought in vectors, too."""
+    rng = np.random.default_rng(3)
+    for shape in ((40, 7, 47), (9, 1, 333), (5, 9, 83)):
+        x = rng.choice(np.array([-1, 0.0, -0.0], dtype), shape, p=[0.6, 0.2, 0.2])
+        check_max(Case("", shape, 2, **windows), x)
+
+
 # --- averages ------------------------------------------------------------------------------
 
 

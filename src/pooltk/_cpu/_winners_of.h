@@ -334,10 +334,12 @@ static ALWAYS_INLINE void OF(winner_of_run)(const T *row, P place, ptrdiff_t n, 
         }
         found = !OF(any_unordered)(sum);
     }
-    if (found)
+    if (found) {
         OF(winner_among)(4, winners, value, winner);
-    else
+        *value = row[*winner - place]; /* of zeros the first one's sign */
+    } else {
         OF(winner_of_columns)(row, place, n, value, winner);
+    }
 }
 
 /* Planes that are one such run each, with one window. */
