@@ -162,13 +162,17 @@ def test_the_sign_of_a_zero(width, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("windows", [{"output_size": 1}, {"kernel_size": (1, 40)}], ids=str)
-def test_the_sign_of_a_zero_in_a_run(windows, dtype):
-    """Of zeros that are sought in vectors, too."""
+@pytest.mark.parametrize(
+    "windows", [{"output_size": 1}, {"output_size": (2, 3)}, {"kernel_size": (1, 40)},
+                {"kernel_size": (2, 12)}], ids=str,
+)  # fmt: skip
+def test_zeros_and_nan_among_winners(windows, dtype):
+    """In whatever way winners are found, zeros have the same sign and NaN the same bits."""
     rng = np.random.default_rng(3)
-    for shape in ((40, 7, 47), (9, 1, 333), (5, 9, 83)):
-        x = rng.choice(np.array([-1, 0.0, -0.0], dtype), shape, p=[0.6, 0.2, 0.2])
-        check_max(Case("", shape, 2, **windows), x)
+    odd = np.array([-1, 0.0, -0.0, np.nan, -np.nan], dtype)
+    for shape in ((40, 7, 47), (9, 2, 333), (5, 9, 83)):
+        for share in ([0.6, 0.2, 0.2, 0, 0], [0.8, 0.08, 0.08, 0.02, 0.02]):
+            check_max(Case("", shape, 2, **windows), rng.choice(odd, shape, p=share))
 
 
 # --- averages ------------------------------------------------------------------------------

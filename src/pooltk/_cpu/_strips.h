@@ -136,6 +136,7 @@ static ALWAYS_INLINE OF(winners_t) OF(winners_in_row)(
 static ALWAYS_INLINE void OF(store_strip)(
     OF(winners_t) winners, ptrdiff_t lanes, T *values, P *places, int64_t *indices)
 {
+    winners.value = OF(sum)(winners.value, OF(all)(0)); /* as `store_winners` */
     if (lanes == WIDTH) {
         if (values)
             OF(store)(values, winners.value);
@@ -235,6 +236,8 @@ static ALWAYS_INLINE void OF(strips)(
                 }
                 if (stride > 1)
                     winners = OF(in_order)(winners);
+                if (exactly)
+                    winners.value = OF(one_nan)(winners.value);
                 OF(store_strip)(winners, lanes, values, places, indices);
                 values = values ? values + values_row : NULL;
                 places = places ? places + places_row : NULL;

@@ -657,7 +657,7 @@ cdef void scan_for_winners(
                                 if indices[j] < 0 or beats(
                                     row[(length - begin) * channels + c], values[j]
                                 ):
-                                    values[j] = row[(length - begin) * channels + c]
+                                    values[j] = one_nan(row[(length - begin) * channels + c]) + 0
                                     indices[j] = base + length
                     begin = end
         values += sink.values_row

@@ -10,6 +10,13 @@
 #define VECTOR OF(VECTOR)
 #define PLACES OF(KEYS)
 
+/* One NaN for any: which one a sum of several has depends on the order of operands, which is the
+ * compiler's, and ranks know but one. */
+static ALWAYS_INLINE VECTOR OF(one_nan)(VECTOR value)
+{
+    return OF(choose)(OF(unordered)(value), OF(all)((T)NAN), value);
+}
+
 typedef struct {
     VECTOR value;
     PLACES place;
@@ -39,10 +46,12 @@ static ALWAYS_INLINE OF(winners_t) OF(challenged)(
     return winners;
 }
 
+/* Of zeros the positive one, whichever won and in whatever way: 0 is added. Where there may be NaN, it
+ * has been made one. */
 static ALWAYS_INLINE void OF(store_winners)(
     OF(winners_t) winners, ptrdiff_t j, T *values, P *places, int64_t *indices)
 {
-    OF(store)(values + j, winners.value);
+    OF(store)(values + j, OF(sum)(winners.value, OF(all)(0)));
     if (indices)
         OF(store_indices)(indices + j, winners.place);
     else
@@ -52,7 +61,7 @@ static ALWAYS_INLINE void OF(store_winners)(
 static ALWAYS_INLINE void OF(store_winner)(
     T value, P place, ptrdiff_t j, T *values, P *places, int64_t *indices)
 {
-    values[j] = value;
+    values[j] = value == value ? value + 0 : (T)NAN;
     if (indices)
         indices[j] = place;
     else
@@ -101,6 +110,8 @@ static ALWAYS_INLINE void OF(winners_of_channels)(
             place = OF(plus_keys)(place, next);
         }
     }
+    for (int v = 0; exactly && v < vectors; v++)
+        winners[v].value = OF(one_nan)(winners[v].value);
 }
 
 static ALWAYS_INLINE void OF(winners_of_pixel)(
@@ -334,12 +345,10 @@ static ALWAYS_INLINE void OF(winner_of_run)(const T *row, P place, ptrdiff_t n, 
         }
         found = !OF(any_unordered)(sum);
     }
-    if (found) {
+    if (found)
         OF(winner_among)(4, winners, value, winner);
-        *value = row[*winner - place]; /* of zeros the first one's sign */
-    } else {
+    else
         OF(winner_of_columns)(row, place, n, value, winner);
-    }
 }
 
 /* Planes that are one such run each, with one window. */
@@ -351,11 +360,12 @@ static void OF(winners_of_planes)(
         T value;
         P place;
         OF(winner_of_run)((const T *)src, 0, n, &value, &place);
-        values[p * values_plane] = value;
+        OF(store_winner)(value, place, 0, values, places, indices);
+        values += values_plane;
         if (indices)
-            indices[p * places_plane] = place;
+            indices += places_plane;
         else
-            places[p * places_plane] = place;
+            places += places_plane;
     }
 }
 
@@ -380,6 +390,8 @@ static ALWAYS_INLINE OF(winners_t) OF(winners_among)(
     for (int k = 1; k < rows; k++)
         winners = OF(challenged)(exactly, winners, OF(load)(row[k] + j),
                                  OF(load_keys)(row_places[k] + j));
+    if (exactly)
+        winners.value = OF(one_nan)(winners.value);
     return winners;
 }
 
@@ -415,12 +427,6 @@ static void OF(winners_of_rows)(
  * An element's is the sum, in row-major order, over the windows that hold it, of the gradients of
  * those that it won. All are looked at: no order of stores, none of which waits for another.
  */
-
-/* Which NaN a sum of several has depends on the order of operands, which is the compiler's. */
-static ALWAYS_INLINE VECTOR OF(one_nan)(VECTOR sum)
-{
-    return OF(choose)(OF(unordered)(sum), OF(all)((T)NAN), sum);
-}
 
 /* `vectors` of channels of a pixel, from channel c on, which lies in windows `begin` to `end`. */
 static ALWAYS_INLINE void OF(gather_pixel)(
