@@ -266,14 +266,16 @@ cdef bint are_pairs(const job_t* job) noexcept nogil:
     )
 
 
-cdef void plan_pairs(job_t* job, const vector_t* _, Py_ssize_t parts) noexcept nogil:
+cdef void plan_pairs(
+    job_t* job, const vector_t* _, Py_ssize_t parts, Py_ssize_t num_threads
+) noexcept nogil:
     """Small planes, some at a time; or blocks of an even number of rows."""
     cdef Py_ssize_t columns = job.window[2].input_size
     cdef bint by_index = job.indices.data != NULL
     job.block_rows = 2 * ceil_div(job.window[1].output_size, parts)
     job.blocks[0] = ceil_div(job.window[1].input_size, job.block_rows)
     if job.blocks[0] == 1 and job.batch_axes == 1:
-        job.planes = max(1, PART // plane_size(job))
+        job.planes = max(1, min(PART // plane_size(job), job.items // (4 * num_threads)))
     job.chunk_y = max(2, TILE // columns // 2 * 2)  # rows that are in scratch at once, if any is
     job.at_loaded = reserve(job, 2 * job.chunk_y * columns)
     job.at_indices = reserve(job, job.chunk_y * columns)
@@ -342,7 +344,8 @@ cdef void gather_pairs_block(
                 whole = 2 * outputs if w.pairs else 0
                 fill(<vector_t*>dst + whole, <vector_t>0, columns - whole)
             if not direct:
-                store_rows(&job.dst, offset[1], z, y, rows, columns, result)
+                i = z * job.window[1].input_size + y
+                store_block(job, offset[1], i, i + rows, 0, columns, 0, 1, result)
             y += rows
 
 
@@ -353,33 +356,12 @@ cdef const void* rows_of(
     """Rows of one channel where they lie, or, if they are of other elements, where they are put;
     and how far apart."""
     cdef const char* src = offset + address(array, z, y, 0, 0)
-    cdef Py_ssize_t at_once = rows if is_run(array, array.kind, 1, 1) else 1, row = 0
     stride[0] = array.stride[1]
     if rows_are_direct(array, kind_of(loaded), 1):
         return src
     stride[0] = columns * sizeof(acc_t)
-    while row < rows:
-        load_row(
-            array.kind, WHOLE, src + row * array.stride[1], array.stride[2],
-            loaded + row * columns, at_once * columns,
-        )
-        row += at_once
+    load_rows(array, src, array.stride[1], rows, columns, loaded)
     return loaded
-
-
-cdef void store_rows(
-    const array_t* array, Py_ssize_t offset, Py_ssize_t z, Py_ssize_t y, Py_ssize_t rows,
-    Py_ssize_t columns, const acc_t* result,
-) noexcept nogil:
-    """The way back."""
-    cdef char* dst = offset + address(array, z, y, 0, 0)
-    cdef Py_ssize_t at_once = rows if is_run(array, array.kind, 1, 1) else 1, row = 0
-    while row < rows:
-        store_row(
-            array.kind, result + row * columns, dst + row * array.stride[1], array.stride[2],
-            at_once * columns,
-        )
-        row += at_once
 
 
 cdef inline bint needs_no_values(const job_t* job) noexcept nogil:
@@ -694,7 +676,7 @@ cdef int max_backward(
         total = ceil_div(total, job.planes) * job.blocks[1]
     elif winner_t is float or winner_t is double:
         if job.pairs:
-            plan_pairs(job, _, parts)
+            plan_pairs(job, _, parts, num_threads)
             total = ceil_div(total, job.planes)
         else:
             plan_gather(job, _, parts)

@@ -17,6 +17,19 @@ cdef void load_columns(
             load_row(array.kind, limb, src + x * sx, sc, dst + x * channels, channels)
 
 
+cdef void load_rows(
+    const array_t* array, const char* src, Py_ssize_t stride, Py_ssize_t rows, Py_ssize_t columns,
+    acc_t* dst,
+) noexcept nogil:
+    """Rows of one channel, so many bytes apart: at once, if one lies behind the other."""
+    cdef Py_ssize_t row
+    if stride == columns * array.stride[2]:
+        load_row(array.kind, WHOLE, src, array.stride[2], dst, rows * columns)
+        return
+    for row in range(rows):
+        load_columns(array, WHOLE, src + row * stride, columns, 1, dst + row * columns)
+
+
 cdef void store_columns(
     const array_t* array, const acc_t* row, char* dst, Py_ssize_t columns, Py_ssize_t channels
 ) noexcept nogil:

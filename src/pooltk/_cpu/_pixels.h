@@ -15,7 +15,7 @@ static ALWAYS_INLINE void OF_T(pool_pixels_)(
     BY by = DIVISOR_OF(w);
     const char *src = w->src;
     char *dst = w->dst;
-    for (ptrdiff_t c = 0; c < channels; c += WIDTH) {
+    for (ptrdiff_t c = 0; w->pad && c < channels; c += WIDTH) {
         OF_T(write_)(outside + c, identity);
         OF_T(write_)(none + c, OF_V(all_)((T)-0.0));
     }

@@ -779,7 +779,7 @@ enum { NONE = -1, PADDING = -2 }; /* in place of a column: no window, or one bey
 typedef struct {
     int op, taps, columns, stride, finish; /* taps: rows of a window */
     ptrdiff_t tap[MOST_ROWS];              /* in bytes, from the first */
-    int pad;                               /* the padded rows have no padding yet */
+    int pad;                               /* what lies outside is not in scratch yet */
     ptrdiff_t rows, src_row, dst_row;      /* how many, and how far apart, in bytes */
     const char *src, *src_end;             /* the first tap; up to here may be read */
     ptrdiff_t planes;                      /* whose rows are merged at once, each so far */

@@ -516,7 +516,7 @@ static void OF_T(pad_rows_)(const small_windows *w)
 /* Fill the rows of outputs that `w` names. */
 static void OF_T(pool_small_)(const small_windows *w)
 {
-    if (w->pad)
+    if (w->pad && !w->pixels)
         OF_T(pad_rows_)(w);
 #if !defined(SUMS)
     if (w->op == OP_MAX) {

@@ -154,7 +154,7 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
             count = <double>max(1, window_count(&job.count[2], tile.x, job.count_include_pad))
         else:
             w.finish = DIVIDED_EACH
-    w.pad = not job.pixels
+    w.pad = True
     while y < tile.y_end:
         taps_y = tap_count(height, y)
         rows = full_rows(height, y, tile.y_end)

@@ -135,7 +135,9 @@ cdef void find_in_row_of_bins(
             src_row = job.src.stride[1]
             if not job.direct_rows:
                 rows = min(rows, bin_rows(tile.columns))
-                load_bin_rows(job, src, rows, tile.columns, scratch + job.at_loaded)
+                load_rows(
+                    &job.src, src, src_row, rows, tile.columns, scratch + job.at_loaded
+                )
                 src = <const char*>(scratch + job.at_loaded)
                 src_row = tile.columns * sizeof(vector_t)
             if taps_z * taps_y == 1:
@@ -164,7 +166,7 @@ cdef void find_in_planes(
         if n > CHUNK:
             find_in_parts(job, src + p * src_plane, n, sink, p, loaded)
         else:
-            load_runs(job, src + p * src_plane, planes, n, loaded)
+            load_rows(&job.src, src + p * src_plane, src_plane, planes, n, loaded)
             winners_of_planes(sink, p, planes, loaded, n * <Py_ssize_t>sizeof(vector_t), n)
         p += planes
 
@@ -188,17 +190,6 @@ cdef inline void winners_of_planes(
             planes, <const char*>src, src_plane, n, values, sink.values_plane, <int64_t*>places,
             indices, sink.places_plane,
         )
-
-
-cdef void load_runs(
-    const job_t* job, const char* src, Py_ssize_t planes, Py_ssize_t n, vector_t* loaded
-) noexcept nogil:
-    cdef Py_ssize_t src_plane = job.batch_stride[0][0], p
-    if src_plane == n * job.src.stride[2]:  # one behind the other
-        load_row(job.src.kind, WHOLE, src, job.src.stride[2], loaded, planes * n)
-        return
-    for p in range(planes):
-        load_row(job.src.kind, WHOLE, src + p * src_plane, job.src.stride[2], loaded + p * n, n)
 
 
 cdef void find_in_parts(
@@ -268,14 +259,4 @@ cdef inline void winners_across(
     else:
         winners_across_double(
             w, columns, <const int64_t*>column_places, values, <int64_t*>places, indices
-        )
-
-
-cdef void load_bin_rows(
-    const job_t* job, const char* src, Py_ssize_t rows, Py_ssize_t columns, vector_t* dst
-) noexcept nogil:
-    cdef Py_ssize_t row
-    for row in range(rows):
-        load_columns(
-            &job.src, WHOLE, src + row * job.src.stride[1], columns, 1, dst + row * columns
         )
