@@ -44,7 +44,7 @@ typedef enum {
 #else
 #define prefetch_line(address) (void)(address)
 #endif
-#define AHEAD 4096 /* bytes; rows of doubles in the L3 cache took 1.6 times as long without */
+#define AHEAD 8192 /* bytes; docs/decisions.md has what 4096 and others took */
 
 /* Fetch so many bytes into the L2 cache: asked for while a tile is computed, the next is there. */
 static inline void prefetch(const char *address, ptrdiff_t bytes)
@@ -252,6 +252,26 @@ static inline double scalar_max_double(double a, double b)
 #define choose_double(mask, b, a) ((mask) ? (b) : (a))
 #endif
 
+/* What is read to be merged: of a maximum in registers first, as compilers would rather load it again
+ * for the second instruction that needs it. */
+#if defined(__GNUC__) && defined(__SSE2__)
+#define IN_REGISTER(a) __asm__("" : "+x"(a))
+#else
+#define IN_REGISTER(a) (void)(a)
+#endif
+#define DEFINE_OPERANDS(T)                                      \
+    static ALWAYS_INLINE VECTOR_##T max_operand_##T(const T *p) \
+    {                                                           \
+        VECTOR_##T a = load_##T(p);                             \
+        IN_REGISTER(a);                                         \
+        return a;                                               \
+    }
+DEFINE_OPERANDS(float)
+DEFINE_OPERANDS(double)
+#define sum_operand_float load_float
+#define sum_operand_double load_double
+#define rank_operand_double load_double
+
 /* Halves as vectors of floats. What is written has no NaN but NAN or -NAN: plain_nans sees to it. */
 #if defined(__AVX2__)
 static ALWAYS_INLINE __m256 plain_nans(__m256 a)
@@ -409,22 +429,22 @@ DEFINE_HALF_ROWS(bfloat16)
         }                                                           \
     } while (0)
 
+#define ROW(OP, T, p) OP##_operand_##T(p + j)
 #define DEFINE_ROWS(OP, T)                                                                        \
     static void OP##2_##T(const T *a, const T *b, T *dst, ptrdiff_t n)                            \
     {                                                                                             \
-        FOR_ROW(T, OP##_##T(load_##T(a + j), load_##T(b + j)), scalar_##OP##_##T(a[j], b[j]));    \
+        FOR_ROW(T, OP##_##T(ROW(OP, T, a), ROW(OP, T, b)), scalar_##OP##_##T(a[j], b[j]));        \
     }                                                                                             \
     static void OP##3_##T(const T *a, const T *b, const T *c, T *dst, ptrdiff_t n)                \
     {                                                                                             \
-        FOR_ROW(T,                                                                                \
-                OP##_##T(OP##_##T(load_##T(a + j), load_##T(b + j)), load_##T(c + j)),            \
+        FOR_ROW(T, OP##_##T(OP##_##T(ROW(OP, T, a), ROW(OP, T, b)), ROW(OP, T, c)),               \
                 scalar_##OP##_##T(scalar_##OP##_##T(a[j], b[j]), c[j]));                          \
     }                                                                                             \
     static void OP##4_##T(const T *a, const T *b, const T *c, const T *d, T *dst, ptrdiff_t n)    \
     {                                                                                             \
         FOR_ROW(T,                                                                                \
-                OP##_##T(OP##_##T(load_##T(a + j), load_##T(b + j)),                              \
-                         OP##_##T(load_##T(c + j), load_##T(d + j))),                             \
+                OP##_##T(OP##_##T(ROW(OP, T, a), ROW(OP, T, b)),                                  \
+                         OP##_##T(ROW(OP, T, c), ROW(OP, T, d))),                                 \
                 scalar_##OP##_##T(scalar_##OP##_##T(a[j], b[j]), scalar_##OP##_##T(c[j], d[j]))); \
     }                                                                                             \
     /* 16 rows, so many bytes apart, of at least a vector; dst is none of them */                 \
@@ -833,6 +853,11 @@ static void move_pixels(const char *src, ptrdiff_t stride, ptrdiff_t size, char 
     _mm256_castsi256_pd(BEHIND(_mm256_castpd_si256(a), _mm256_castpd_si256(b), 8))
 #define before_double(b, c) \
     _mm256_castsi256_pd(BEFORE(_mm256_castpd_si256(b), _mm256_castpd_si256(c), 8))
+/* Elements that odd_ gave, each in the place of the next one, and the last in that of the first. */
+#define moved_up_float(a) _mm256_permutevar8x32_ps(a, _mm256_setr_epi32(7, 0, 5, 2, 1, 4, 3, 6))
+#define moved_up_double(a) _mm256_permute4x64_pd(a, 0x4B)
+#define with_first_float(a, first) _mm256_blend_ps(a, first, 0x1)
+#define with_first_double(a, first) _mm256_blend_pd(a, first, 0x1)
 /* The first n of a vector. */
 #define first_float(n) \
     _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32((int)(n)), \

@@ -21,10 +21,12 @@
 #define WIDTH OF_V(WIDTH_)
 #define LOAD(p) OF_V(load_)(p)
 #if defined(FLOATING)
+#define APART 1
 #define IDENTITY(op) (op == OP_SUM ? 0 : op == OP_RANK ? NO_RANK : (T)-INFINITY)
 #define BY VECTOR
 #define DIVISOR_OF(w) OF_V(all_)((T)w->by)
 #else
+#define APART 0
 #define IDENTITY(op) LEAST
 #define BY int
 #define DIVISOR_OF(w) w->shift
@@ -82,7 +84,11 @@ static ALWAYS_INLINE T OF_T(scalar_joined_)(int op, T a, T b)
 #endif
 }
 
+#if defined(READ_AS_IT_IS) && defined(FLOATING)
+#define READ(k) (op == OP_MAX ? OF_V(max_operand_)(row[k] + j) : LOAD(row[k] + j))
+#else
 #define READ(k) OF_T(read_)(row[k] + j)
+#endif
 #define SCALAR_READ(k) OF_T(scalar_read_)(row[k][j])
 
 static ALWAYS_INLINE VECTOR OF_T(merged_4_)(int op, int taps, const S *const *row, ptrdiff_t j)
@@ -320,7 +326,7 @@ static ALWAYS_INLINE void OF_T(pool_pairs_)(
         }
         for (j = 0; j < last; j += WIDTH) {
             for (int k = 0; k < taps; k++)
-                prefetch_line((const char *)(row[k] + 2 * j) + AHEAD);
+                prefetch_line((const char *)(row[k] + 2 * j) + AHEAD * taps / 2);
             OF_T(write_)((S *)dst + j, PAIRS(j));
         }
         OF_T(write_)((S *)dst + last, PAIRS(last));
@@ -366,20 +372,62 @@ static ALWAYS_INLINE void OF_T(threes_)(
 #undef WRITE
 }
 
-static ALWAYS_INLINE void OF_T(pool_threes_)(int op, int taps, int finish, const small_windows *w)
+#if defined(FLOATING)
+/* The same with stride 2: the middle of a window is at an even place, what is behind it at an odd one. */
+static ALWAYS_INLINE void OF_T(threes_apart_)(
+    int op, int taps, int finish, const S *const *row, int left, int right, S *dst, ptrdiff_t n,
+    const T *divisors, VECTOR identity, BY by, ptrdiff_t ahead)
+{
+#define MERGED(j) OF_T(merged_)(op, taps, row, j)
+#define WRITE(j, last)                                                                            \
+    do {                                                                                          \
+        VECTOR low = MERGED(2 * (j)), high = last;                                                \
+        VECTOR even = OF_V(even_)(low, high), odd = OF_V(odd_)(low, high);                        \
+        VECTOR moved = OF_V(moved_up_)(odd), first = OF_V(with_first_)(moved, before);            \
+        VECTOR result = OF_V(sorted_)(OF_T(three_)(op, first, even, odd));                        \
+        OF_T(write_)(dst + (j), OF_T(finished_)(finish, result, divisors + (j), by));             \
+        before = moved;                                                                           \
+    } while (0)
+    VECTOR before = left ? MERGED(-1) : identity; /* of which the first element counts */
+    ptrdiff_t j = 0;
+    for (; j < n - WIDTH; j += WIDTH) {
+        prefetch_line((const char *)(row[taps / 2] + 2 * j) + ahead);
+        prefetch_line((const char *)(row[taps - 1] + 2 * j) + ahead);
+        WRITE(j, MERGED(2 * j + WIDTH));
+    }
+    if (j > n - WIDTH) {
+        j = n - WIDTH;
+        before = MERGED(2 * j - 1);
+    }
+    WRITE(j, right ? MERGED(2 * j + WIDTH)
+                   : OF_V(before_)(MERGED(2 * j + WIDTH - 1), identity));
+#undef MERGED
+#undef WRITE
+}
+#endif
+
+static ALWAYS_INLINE void OF_T(pool_threes_)(
+    int op, int taps, int stride, int finish, const small_windows *w)
 {
     BY by = DIVISOR_OF(w);
     VECTOR identity = OF_T(identity_)(op);
     const char *src = w->src;
     char *dst = w->dst;
-    ptrdiff_t middle = 1 - w->before;
+    ptrdiff_t middle = 1 - w->before, n = w->outputs;
+    int right = middle + stride * (n - 1) + 1 < w->columns_inside;
     for (ptrdiff_t y = 0; y < w->rows; y++, src += w->src_row, dst += w->dst_row) {
         const S *row[MOST_ROWS];
         for (int k = 0; k < taps; k++)
             row[k] = (const S *)(src + w->tap[k]) + middle;
-        prefetch(src + w->ahead, w->fresh);
-        OF_T(threes_)(op, taps, finish, row, middle > 0, middle + w->outputs < w->columns_inside,
-                      (S *)dst, w->outputs, identity, by);
+        if (stride == 1) {
+            prefetch(src + w->ahead, w->fresh);
+            OF_T(threes_)(op, taps, finish, row, middle > 0, right, (S *)dst, n, identity, by);
+        }
+#if defined(FLOATING)
+        else
+            OF_T(threes_apart_)(op, taps, finish, row, middle > 0, right, (S *)dst, n, w->divisors,
+                                identity, by, w->ahead);
+#endif
     }
 }
 #endif
@@ -414,14 +462,15 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
     }
 #endif
 #if defined(NEIGHBOURS)
-    if (columns == 3 && stride == 1 && op != OP_RANK && finish != DIVIDED_EACH && w->channels == 1 &&
-        w->before <= 1 && w->outputs >= WIDTH && 1 - w->before + w->outputs <= w->columns_inside) {
+    if (columns == 3 && op != OP_RANK && (stride == 1 ? finish != DIVIDED_EACH : APART) &&
+        w->channels == 1 && w->before <= 1 && w->outputs >= WIDTH &&
+        1 - w->before + stride * (w->outputs - 1) < w->columns_inside) {
         if (w->taps == 1) {
-            OF_T(pool_threes_)(op, 1, finish, w);
+            OF_T(pool_threes_)(op, 1, stride, finish, w);
             return;
         }
         if (w->taps == 3) {
-            OF_T(pool_threes_)(op, 3, finish, w);
+            OF_T(pool_threes_)(op, 3, stride, finish, w);
             return;
         }
     }
@@ -561,6 +610,7 @@ static void OF_T(pool_small_)(const small_windows *w)
 #undef BY
 #undef DIVISOR_OF
 #undef KIND
+#undef APART
 #undef S
 #undef T
 #undef FLOATING

@@ -190,7 +190,7 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
             items = w.rows = tile.item_end - tile.item
             w.src_row = job.batch_stride[0][0]
             w.dst_row = job.batch_stride[1][0]
-        w.ahead = 4 * w.src_row
+        w.ahead = ceil_div(AHEAD, max(1, w.src_row, -w.src_row)) * w.src_row
         w.fresh = 0
         if w.rows > 1 and not job.in_cache:
             w.fresh = min(height.kernel_size, height.stride) * w.columns_inside * job.src.item
