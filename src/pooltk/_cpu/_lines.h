@@ -71,6 +71,7 @@ static ALWAYS_INLINE void OF_T(pool_lines_)(
     int finish = op == OP_SUM ? kernel_size == 2 ? MULTIPLIED : DIVIDED_EACH : AS_IT_IS;
     int size = vectors * WIDTH;
     VECTOR identity = OF_T(identity_)(op), a[MOST_VECTORS], b[MOST_VECTORS], c[MOST_VECTORS];
+    const ptrdiff_t lines = w->lines, next_line = w->line, outputs = w->outputs;
     ptrdiff_t last = w->columns_inside - size + WIDTH;
     VECTOR inside = OF_V(first_)(last), outside = OF_V(where_not_first_)(inside, identity);
     VECTOR row[MOST_VECTORS];
@@ -87,7 +88,7 @@ static ALWAYS_INLINE void OF_T(pool_lines_)(
             row[v] = READ_IT((const S *)line + v * WIDTH);                                    \
         row[vectors - 1] = OF_T(read_first_)(                                                 \
             (const S *)line + (vectors - 1) * WIDTH, last, w->src_end, inside, outside, down); \
-        line += w->line;                                                                      \
+        line += next_line;                                                                    \
     } while (0)
 #define EACH for (int v = 0; v < vectors; v++)
     for (ptrdiff_t p = 0; p < w->rows; p++) {
@@ -95,8 +96,8 @@ static ALWAYS_INLINE void OF_T(pool_lines_)(
         const T *divisors = (const T *)w->divisors;
         READ_LINE(b);
         READ_LINE(c);
-        for (ptrdiff_t y = 0; y < w->lines; y++, dst += w->outputs) {
-            int taps = y == 0 ? w->first_taps : y == w->lines - 1 ? w->taps : 3;
+        for (ptrdiff_t y = 0; y < lines; y++, dst += outputs) {
+            int taps = y == 0 ? w->first_taps : y == lines - 1 ? w->taps : 3;
             if (kernel_size == 2) {
                 if (y > 0) {
                     READ_LINE(b);
@@ -120,18 +121,18 @@ static ALWAYS_INLINE void OF_T(pool_lines_)(
             else
                 EACH row[v] = taps == 1 ? a[v] : OF_T(joined_)(op, a[v], b[v]);
             for (int v = 0; v < (stride == 1 ? vectors : (vectors + 1) / 2); v++) {
-                ptrdiff_t left = w->outputs - v * WIDTH;
+                ptrdiff_t left = outputs - v * WIDTH;
                 if (stride > 1 && left <= 0)
                     break;
                 VECTOR result = OF_T(columns_of_line_)(
                     op, kernel_size, stride, padded, vectors, row, v, identity);
                 result = OF_T(finished_)(finish, result, divisors + v * WIDTH, by);
-                if ((const char *)(dst + (v + 1) * WIDTH) <= end)
+                if (LIKELY((const char *)(dst + (v + 1) * WIDTH) <= end))
                     WRITE_IT(dst + v * WIDTH, result);
                 else
                     OF_T(write_first_)(dst + v * WIDTH, left, result, down);
             }
-            divisors += y == 0 || y == w->lines - 2 ? size : 0;
+            divisors += y == 0 || y == lines - 2 ? size : 0;
         }
     }
 #undef READ_LINE

@@ -40,8 +40,10 @@ typedef enum {
 #endif
 
 #if defined(__GNUC__)
+#define LIKELY(condition) __builtin_expect(condition, 1)
 #define prefetch_line(address) __builtin_prefetch(address, 0, 3)
 #else
+#define LIKELY(condition) (condition)
 #define prefetch_line(address) (void)(address)
 #endif
 #define AHEAD 8192 /* bytes; docs/decisions.md has what 4096 and others took */
