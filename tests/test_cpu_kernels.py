@@ -25,6 +25,7 @@ from _cpu_cases import (
     reference_average,
     reference_max,
     reference_max_backward,
+    reversed_axes,
     strided,
     uses_builds,
     using,
@@ -293,6 +294,30 @@ def test_the_first_of_equals_wins(windows, dtype):
         if dtype != "int16":
             x[rng.random(shape) < 0.7] = -np.inf
             check_max(Case("", shape, 2, **windows), x)
+
+
+@pytest.mark.parametrize(
+    "windows",
+    [
+        {"kernel_size": 2},
+        {"kernel_size": 3, "stride": 1, "padding": 1},
+        {"kernel_size": 3, "stride": 2, "ceil_mode": True},
+        {"kernel_size": (5, 3), "stride": (4, 1), "padding": (2, 0)},
+        {"kernel_size": (1, 5), "stride": 1},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "uint8"])
+def test_views_are_pooled_as_what_they_are_views_of(windows, dtype):
+    """Rows that do not run on are packed: parts of large planes, and small ones together."""
+    for shape in ((2, 70, 260), (130, 9, 11), (1, 3, 20, 3000), (3, 5, 40)):
+        x = array_of(shape, dtype, 22, special=True)
+        case = Case("", shape, 2, **windows)
+        for view in (strided(x), reversed_axes(x), x[..., ::-1].copy()[..., ::-1]):
+            check_max(case, view)
+            check_average(case, view)
+    deep = Case("", (2, 3, 9, 30, 100), 3, kernel_size=3, stride=(2, 1, 2), padding=1)
+    check_max(deep, strided(array_of(deep.shape, dtype, 23)))
 
 
 # --- backward ------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ How it works
     _columns.pxi                                       <- pool_row, reduce_windows
     _repeat.pxi    the backward of averages whose windows lie side by side: repeat_rows
     _planes.pxi    small planes, many at a time: pool_joined <- pool_planes
+    _packed.pxi    views whose rows do not run on: pool_packed <- pool_block
     _lines.pxi     planes of few columns, in registers: pool_in_registers -> _lines.h,
                                                         pool_bins_in_registers -> _bins.h,
                                                         spread_from_registers -> _spread.h
@@ -76,6 +77,7 @@ include "_plan.pxi"
 include "_tiles.pxi"
 include "_repeat.pxi"
 include "_planes.pxi"
+include "_packed.pxi"
 include "_lines.pxi"
 include "_winners.pxi"
 include "_strips.pxi"

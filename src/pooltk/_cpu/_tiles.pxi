@@ -345,9 +345,12 @@ cdef void store_quotients(
 
 cdef int pool_tiles(job_t* job, const acc_t* _, int num_threads) except -1:
     cdef Py_ssize_t total, at_once
+    cdef job_t packed
     if (acc_t is float or acc_t is double) and repeats(job):
         return repeat_gradients(job, _, num_threads)
     plan(job, _)
+    if plan_packed(job, &packed, _):
+        return pool_packed(job, &packed, _, num_threads)
     job.rows_first = rows_merge_first(job, _)
     if not job.in_registers and planes_may_join(job):
         return pool_joined(job, _, num_threads)
