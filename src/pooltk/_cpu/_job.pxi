@@ -6,6 +6,7 @@ cdef enum:
     TILE = 2048         # elements of merged rows in a tile
     IMAGE_ROW = 16384   # bytes of a row of short elements that a tile holds
     PIXEL_ROW = 32768   # elements of a row of pixels that are not merged in scratch
+    LINE_OF_PIXELS = 128  # elements of one, up to which all rows of a window are merged as one line
     WIDE_ROWS = 8       # windows of more rows, overlapping by three quarters, share merges of them
     WIDE_TILE = 6144    # bytes of a merged row of such windows
     WIDE_BIN = 32       # windows of more columns that hardly overlap are reduced where they lie

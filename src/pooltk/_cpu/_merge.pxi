@@ -108,6 +108,14 @@ cdef struct taps_t:
     Py_ssize_t column          # of it, from the tile's first
 
 
+cdef inline bint run_on(const taps_t* taps) noexcept nogil:
+    """Whether all taps are equally far apart."""
+    return (
+        (taps.count[1] == 1 or taps.stride[1] == taps.count[2] * taps.stride[2])
+        and (taps.count[0] == 1 or taps.stride[0] == taps.count[1] * taps.stride[1])
+    )
+
+
 cdef void load_tap(
     const job_t* job, const tile_t* tile, const char* src, Py_ssize_t z, Py_ssize_t y,
     Py_ssize_t column, Py_ssize_t columns, Py_ssize_t channels, acc_t* dst, acc_t* scratch,
@@ -225,7 +233,7 @@ cdef void merge_taps(
         return
     if (acc_t is float or acc_t is double) and job.direct_rows and n >= LANES:
         for axis in range(3):
-            if taps.count[axis] == total:
+            if taps.count[axis] == total or axis == 2 and n <= LINE_OF_PIXELS and run_on(taps):
                 merge_line(job, src, taps.stride[axis], total, scratch, dst, n)
                 return
     # Short pixels that lie one behind the other are merged many at a time.

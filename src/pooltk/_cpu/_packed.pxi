@@ -1,5 +1,5 @@
-# Views whose rows do not run on: those that some rows of outputs read are packed into scratch, once,
-# and are pooled there as those of contiguous arrays are.
+# Views whose rows do not run on: the rows that some rows of outputs read are packed into scratch,
+# once, and pooled there as those of contiguous arrays are.
 
 cdef enum:
     PACKED = 32768        # bytes that are packed at once,
@@ -19,7 +19,9 @@ cdef bint plan_packed(const job_t* job, job_t* inner, const acc_t* _) noexcept n
     cdef const axis_t* height = &job.window[1]
     cdef array_t* src = &inner.src
     cdef Py_ssize_t rows = height.output_size
-    if job.small or height.kind != SLIDING or job.divide_first or packed_bytes(job, 1) > MOST_PACKED:
+    if job.small or job.divide_first or height.kind != SLIDING:
+        return False
+    if packed_bytes(job, 1) > MOST_PACKED:
         return False
     inner[0] = job[0]
     inner.in_cache = True

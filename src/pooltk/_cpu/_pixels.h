@@ -46,7 +46,7 @@ static ALWAYS_INLINE void OF_T(pool_pixels_)(
             for (ptrdiff_t c = 0; c < channels; c += WIDTH) {
                 VECTOR a, b;
                 for (int i = 0; i < columns; i++) {
-                    b = i < kept ? LOAD(column[i] + c) : OF_T(merged_)(op, taps, tap[i], c);
+                    b = i < kept ? OPERAND(column[i] + c) : OF_T(merged_)(op, taps, tap[i], c);
                     /* the next window's rows, if they do not run on: more streams than are foreseen */
                     for (int k = 1; stride > 1 && i >= kept && k <= 2; k++)
                         prefetch_line((const char *)(tap[i][taps - k] + c) + w->src_row);

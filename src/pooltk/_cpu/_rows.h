@@ -431,6 +431,7 @@ DEFINE_HALF_ROWS(bfloat16)
         }                                                           \
     } while (0)
 
+#define LINE_OF(T) (64 / (ptrdiff_t)sizeof(T)) /* of the cache, in elements */
 #define ROW(OP, T, p) OP##_operand_##T(p + j)
 #define DEFINE_ROWS(OP, T)                                                                        \
     static void OP##2_##T(const T *a, const T *b, T *dst, ptrdiff_t n)                            \
@@ -455,6 +456,8 @@ DEFINE_HALF_ROWS(bfloat16)
         const char *b = a + 4 * step, *c = b + 4 * step, *d = c + 4 * step;                       \
         for (ptrdiff_t j = 0; j < n; j += WIDTH_##T) {                                            \
             j = j < n - WIDTH_##T ? j : n - WIDTH_##T;                                            \
+            for (int k = 0; k < 16 && step <= AHEAD / 16 && j % LINE_OF(T) == 0; k++)              \
+                prefetch_line((const char *)((const T *)a + j) + k * step + AHEAD);               \
             store_##T(dst + j,                                                                    \
                       OP##_##T(OP##_##T(FOUR(OP, T, a), FOUR(OP, T, b)),                          \
                                OP##_##T(FOUR(OP, T, c), FOUR(OP, T, d))));                        \
@@ -469,10 +472,11 @@ DEFINE_HALF_ROWS(bfloat16)
             const char *a = (const char *)(row + bin[0]);                                         \
             const ptrdiff_t step = n * sizeof(T);                                                 \
             switch (bin[1]) {                                                                     \
-            case 1: PIXELS(T, ROW_AT(T, a, 0)); break;                                            \
-            case 2: PIXELS(T, OP##_##T(ROW_AT(T, a, 0), ROW_AT(T, a, 1))); break;                 \
+            case 1: PIXELS(T, ROW_AT(OP, T, a, 0)); break;                                        \
+            case 2: PIXELS(T, OP##_##T(ROW_AT(OP, T, a, 0), ROW_AT(OP, T, a, 1))); break;         \
             case 3:                                                                               \
-                PIXELS(T, OP##_##T(OP##_##T(ROW_AT(T, a, 0), ROW_AT(T, a, 1)), ROW_AT(T, a, 2))); \
+                PIXELS(T, OP##_##T(OP##_##T(ROW_AT(OP, T, a, 0), ROW_AT(OP, T, a, 1)),            \
+                                   ROW_AT(OP, T, a, 2)));                                         \
                 break;                                                                            \
             default: PIXELS(T, FOUR(OP, T, a));                                                   \
             }                                                                                     \
@@ -503,10 +507,10 @@ DEFINE_HALF_ROWS(bfloat16)
         j = last;                                  \
         store_##T(dst + last, VALUE);              \
     } while (0)
-#define ROW_AT(T, p, k) load_##T((const T *)(p + k * step) + j)
+#define ROW_AT(OP, T, p, k) OP##_operand_##T((const T *)(p + k * step) + j)
 #define FOUR(OP, T, p) \
-    OP##_##T(OP##_##T(ROW_AT(T, p, 0), ROW_AT(T, p, 1)),            \
-             OP##_##T(ROW_AT(T, p, 2), ROW_AT(T, p, 3)))
+    OP##_##T(OP##_##T(ROW_AT(OP, T, p, 0), ROW_AT(OP, T, p, 1)), \
+             OP##_##T(ROW_AT(OP, T, p, 2), ROW_AT(OP, T, p, 3)))
 #define EVEN(T, p) even_##T(load_##T(p), load_##T((p) + WIDTH_##T))
 #define ODD(T, p) odd_##T(load_##T(p), load_##T((p) + WIDTH_##T))
 
@@ -578,7 +582,7 @@ DEFINE_GROUPS(double)
  * run's rest joins the last. Then half as many are written for RUNS runs in a row: to merge
  * neighbours there, as windows of 2, takes a tenth of what one run's last 8 would take by themselves.
  * What is merged with what does not depend on the vectors' width. */
-enum { LANES = 16, RUNS = 16 };
+enum { LANES = 16, RUNS = 16, FETCHED_RUN = 1024 };
 #define VECTORS(T) (LANES / WIDTH_##T)
 #define FOR_VECTORS(T) for (int i = 0, j = 0; i < VECTORS(T); i++, j += WIDTH_##T)
 #define BLOCK_OF(READ, k) READ(row + (k) * LANES + j)
@@ -640,6 +644,8 @@ DEFINE_SPREAD(double)
         const S *last = row + blocks * LANES;                                                     \
         S padded[2 * LANES];                                                                      \
         for (; blocks >= 4; blocks -= 4, row += 4 * LANES) {                                      \
+            for (int k = 0; n >= FETCHED_RUN && k < 4 * LANES; k += LINE_OF(S))                   \
+                prefetch_line((const char *)(row + k) + AHEAD);                                   \
             FOR_VECTORS(T)                                                                        \
                 tree[depth][i] = OP##_##T(OP##_##T(BLOCK_OF(READ, 0), BLOCK_OF(READ, 1)),         \
                                           OP##_##T(BLOCK_OF(READ, 2), BLOCK_OF(READ, 3)));        \
@@ -703,9 +709,9 @@ DEFINE_ROWS(max, double)
 DEFINE_ROWS(sum, double)
 DEFINE_ROWS(rank, double)
 
-DEFINE_RUNS(max, float, float, float, load_float)
+DEFINE_RUNS(max, float, float, float, max_operand_float)
 DEFINE_RUNS(sum, float, float, float, load_float)
-DEFINE_RUNS(max, double, double, double, load_double)
+DEFINE_RUNS(max, double, double, double, max_operand_double)
 DEFINE_RUNS(sum, double, double, double, load_double)
 DEFINE_RUNS(sum, float, pooltk_float16, float16, read_sum_float16)
 DEFINE_RUNS(sum, float, pooltk_bfloat16, bfloat16, read_sum_bfloat16)

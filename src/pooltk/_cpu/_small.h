@@ -84,8 +84,13 @@ static ALWAYS_INLINE T OF_T(scalar_joined_)(int op, T a, T b)
 #endif
 }
 
-#if defined(READ_AS_IT_IS) && defined(FLOATING)
-#define READ(k) (op == OP_MAX ? OF_V(max_operand_)(row[k] + j) : LOAD(row[k] + j))
+#if defined(FLOATING)
+#define OPERAND(p) (op == OP_MAX ? OF_V(max_operand_)(p) : LOAD(p))
+#else
+#define OPERAND(p) LOAD(p)
+#endif
+#if defined(READ_AS_IT_IS)
+#define READ(k) OPERAND(row[k] + j)
 #else
 #define READ(k) OF_T(read_)(row[k] + j)
 #endif
@@ -178,8 +183,8 @@ static ALWAYS_INLINE VECTOR OF_T(merged_pairs_)(int op, int taps, const S *const
 
 static ALWAYS_INLINE VECTOR OF_T(fours_)(int op, const T *row, ptrdiff_t next)
 {
-    return OF_T(joined_)(op, OF_T(joined_)(op, LOAD(row), LOAD(row + next)),
-                         OF_T(joined_)(op, LOAD(row + 2 * next), LOAD(row + 3 * next)));
+    return OF_T(joined_)(op, OF_T(joined_)(op, OPERAND(row), OPERAND(row + next)),
+                         OF_T(joined_)(op, OPERAND(row + 2 * next), OPERAND(row + 3 * next)));
 }
 
 /* Results: windows of a merged row's columns, `stride` apart. With stride 1 the `next` column may
@@ -187,12 +192,12 @@ static ALWAYS_INLINE VECTOR OF_T(fours_)(int op, const T *row, ptrdiff_t next)
 static ALWAYS_INLINE VECTOR OF_T(columns_)(
     int op, int columns, int stride, const T *row, ptrdiff_t next)
 {
-    VECTOR a = LOAD(row);
+    VECTOR a = OPERAND(row);
     if (columns == 1)
         return a;
     if (stride == 1 && columns <= 3) {
-        a = OF_T(joined_)(op, a, LOAD(row + next));
-        return columns == 2 ? a : OF_T(joined_)(op, a, LOAD(row + 2 * next));
+        a = OF_T(joined_)(op, a, OPERAND(row + next));
+        return columns == 2 ? a : OF_T(joined_)(op, a, OPERAND(row + 2 * next));
     }
     if (stride == 1)
         return columns == 4 ? OF_T(fours_)(op, row, next)
@@ -606,6 +611,7 @@ static void OF_T(pool_small_)(const small_windows *w)
 #undef VECTOR
 #undef WIDTH
 #undef LOAD
+#undef OPERAND
 #undef IDENTITY
 #undef BY
 #undef DIVISOR_OF
