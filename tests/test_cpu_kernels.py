@@ -84,6 +84,7 @@ def check_max(case, x):
 
 def check_average(case, x, **arguments):
     result = answers(lambda: case.pool("avg_pool", x, **arguments))
+    into(lambda out: case.pool("avg_pool", x, out=out, **arguments), result)
     dtype = arguments.pop("dtype", None)
     include_pad = arguments.pop("count_include_pad", True)
     divisor = arguments.pop("divisor_override", None)
@@ -294,6 +295,43 @@ def test_the_first_of_equals_wins(windows, dtype):
         if dtype != "int16":
             x[rng.random(shape) < 0.7] = -np.inf
             check_max(Case("", shape, 2, **windows), x)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("columns", [*range(7, 21), 31, 57, 64, 111, 4099])
+def test_threes_apart(columns, dtype):
+    """Windows of 3 with stride 2: where rows begin and end, in and beyond vectors."""
+    for padding in (0, 1):
+        for ceil_mode in (False, True):
+            case = Case(
+                "",
+                (2, 9, columns),
+                2,
+                kernel_size=3,
+                stride=2,
+                padding=padding,
+                ceil_mode=ceil_mode,
+            )
+            x = array_of(case.shape, dtype, columns, special=True)
+            check_max(case, x)
+            check_average(case, x)
+            check_average(case, x, count_include_pad=False)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int8", "uint16"])
+@pytest.mark.parametrize("length", [5, 6, 7, 8, 9, 12, 15, 16, 17, 31, 49, 100, 256, 257])
+def test_windows_side_by_side(length, dtype):
+    """Runs of a row: few elements in lanes, those of short types many at a time."""
+    for windows, stride in ((1, length), (31, length), (70, length + 1), (33, 2 * length)):
+        shape = (2, (windows - 1) * stride + length)
+        x = array_of(shape, dtype, 24, special=True)
+        case = Case("", shape, 1, kernel_size=length, stride=stride)
+        check_max(case, x)
+        check_average(case, x)
+    case = Case("", (67, length), 1, output_size=1)
+    x = array_of(case.shape, dtype, 25, special=True)
+    check_max(case, x)
+    check_average(case, x)
 
 
 @pytest.mark.parametrize(

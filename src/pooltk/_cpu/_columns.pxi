@@ -219,6 +219,11 @@ cdef void reduce_windows(
         fill(dst, identity, (tile.x_end - tile.x) * channels)
         return
     src = tile.src_offset + address(&job.src, taps.depth, taps.height, 0, tile.c)
+    if job.runs_join:
+        reduce_joined_runs(
+            job, src + tile.x * axis.stride * job.src.stride[2], scratch, dst, tile.x_end - tile.x
+        )
+        return
     if (
         channels == 1 and (job.direct_rows or acc_t is float and are_halves(job, scratch) and (
             job.src.stride[2] == job.src.item and axis.kernel_size >= LANES
@@ -256,6 +261,44 @@ cdef void reduce_windows(
         else:
             dst[0] = reduce_runs(job, tile, tap, &taps, scratch)
         dst += channels
+
+
+cdef bint runs_may_join(const job_t* job, const acc_t* _) noexcept nogil:
+    """Whether windows are runs of one row, of short integers or halves, too few for vectors."""
+    cdef const axis_t* axis = &job.window[2]
+    return (
+        not (acc_t is float or acc_t is double) and job.channels == 1 and job.src.item <= 2
+        and job.window[0].kernel_size == job.window[1].kernel_size == 1
+        and job.src.stride[2] == job.src.item and axis.kernel_size <= MOST_JOINED_RUN
+        and axis.kind == SLIDING and axis.padding == 0 and axis.step == 1
+        and (axis.output_size - 1) * axis.stride + axis.kernel_size <= axis.input_size
+    )
+
+
+cdef void reduce_joined_runs(
+    const job_t* job, const char* src, acc_t* scratch, acc_t* dst, Py_ssize_t outputs
+) noexcept nogil:
+    """PLANES windows at a time, side by side."""
+    cdef Py_ssize_t n = job.window[2].kernel_size, step = job.window[2].stride * job.src.item
+    cdef Py_ssize_t x = 0, count, i
+    cdef char* joined = <char*>(scratch + job.at_joined)
+    cdef acc_t* loaded = <acc_t*>joined
+    cdef acc_t results[PLANES]
+    cdef const char* runs[PLANES]
+    if job.src.kind != kind_of(scratch):
+        loaded += MOST_JOINED_RUN * PLANES
+    while x < outputs:
+        count = min(PLANES, outputs - x)
+        for i in range(PLANES):
+            runs[i] = src + (x + min(i, count - 1)) * step
+        join_planes(job.src.item, runs, n, joined)
+        if job.src.kind != kind_of(scratch):
+            load_row(job.src.kind, WHOLE, joined, job.src.item, loaded, n * PLANES)
+        merge_run(
+            job.op, loaded, n, PLANES, results, scratch + job.at_even, scratch + job.at_odd
+        )
+        copy(results, dst + x, count)
+        x += count
 
 
 cdef acc_t reduce_runs(

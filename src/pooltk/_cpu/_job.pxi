@@ -9,6 +9,7 @@ cdef enum:
     LINE_OF_PIXELS = 128  # elements of one, up to which all rows of a window are merged as one line
     WIDE_ROWS = 8       # windows of more rows, overlapping by three quarters, share merges of them
     WIDE_TILE = 6144    # bytes of a merged row of such windows
+    MOST_JOINED_RUN = 256  # elements of windows that are reduced side by side
     WIDE_BIN = 32       # windows of more columns that hardly overlap are reduced where they lie
 
 
@@ -98,7 +99,8 @@ cdef struct job_t:
     bint rows_at_once     # of a plane so small that all its rows make one long row
     bint merged_rows      # are what src has: of a window there is one
     bint rows_first       # are merged before planes are side by side
-    bint whole_windows    # a window is reduced where it lies
+    bint whole_windows    # a window is reduced where it lies,
+    bint runs_join        # or many side by side
     bint direct_rows      # rows of src are read where they are
     bint direct_dst       # rows of dst are written where they are
     Py_ssize_t tile_items, tile_z, tile_y, tile_x, tile_c

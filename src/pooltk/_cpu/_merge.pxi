@@ -344,6 +344,8 @@ cdef void merge_window_rows(
             src = tile.src_offset + address(
                 &job.src, taps.depth, taps.height, tile.column, tile.c
             )
+            if job.direct_rows:
+                prefetch(src + ahead, fresh)
             merge_taps(job, tile, src, &taps, scratch, row + begin, tile.columns, channels)
             for j in range(begin):
                 row[j] = identity

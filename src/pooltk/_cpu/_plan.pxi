@@ -186,6 +186,8 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     job.at_levels = reserve(job, tree_levels(job) * job.row_size)
     job.at_loaded = reserve(job, 0 if job.direct_rows else 4 * job.row_size)
     job.at_wide = reserve(job, total)
+    job.runs_join = job.whole_windows and runs_may_join(job, _)
+    job.at_joined = reserve(job, 2 * MOST_JOINED_RUN * PLANES if job.runs_join else 0)
     if job.small and not job.pixels:
         job.padded_size = max(columns, job.tile_x) * job.tile_c + 160  # five of the widest vectors
         job.padded_rows = 4 if job.padded_size <= 224 else 2
