@@ -1,4 +1,4 @@
-/* Bins of a few elements over planes of few columns: included by _rows.h.
+/* Bins of a few elements over planes of few columns: included by _kinds.h.
  *
  * The rows of a row of bins are merged into registers, from which permutations pick one tap of all
  * of its bins at a time. What is written behind a row is the beginning of the next one, up to the

@@ -28,7 +28,7 @@ ctypedef fused item_t:
     uint32_t
     uint64_t
 
-cdef extern from "_rows.h":
+cdef extern from "_vectors.h":
     ctypedef enum kind_t:
         FLOAT32 "KIND_FLOAT32"
         FLOAT64 "KIND_FLOAT64"

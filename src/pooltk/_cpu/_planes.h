@@ -3,7 +3,7 @@
 #ifndef POOLTK_PLANES_H
 #define POOLTK_PLANES_H
 
-#include "_rows.h"
+#include "_kinds.h"
 
 enum { PLANES = 32 };
 

@@ -26,7 +26,8 @@ How it works
     _strips.pxi                                      find_in_strips -> _strips.h,
     _winner_bins.pxi                                 find_in_bins
     _gradients.pxi  max_pool_backward: gather_block or scatter_block, by find_winners
-    _small.h       the commonest windows, rows to results: pool_small <- pool_small_tile
+    _kinds.h       the commonest windows, of each kind of element: pool_small <- pool_small_tile
+    _small.h       their rows, merged, and columns: pool_small_ <- pool_small
     _pixels.h      and of pixels of many channels
     _winners_of.h  rows of winners, and gradients gathered by them
     _team.h        threads that share the parts of an operation: share_parts

@@ -1,6 +1,25 @@
 # The backward of an average whose windows lie side by side: each gradient, divided, is repeated all
 # over its window.
 
+cdef extern from "_repeats.h" nogil:
+    void repeat_short_rows(
+        const char* src, Py_ssize_t bytes, Py_ssize_t rows, Py_ssize_t times, char* dst,
+        Py_ssize_t dst_row,
+    )
+    void spread_pairs_float(const float* src, float* dst, Py_ssize_t n)
+    void spread_pairs_double(const double* src, double* dst, Py_ssize_t n)
+    void spread_float(const float* src, float* dst, Py_ssize_t n, Py_ssize_t times)
+    void spread_double(const double* src, double* dst, Py_ssize_t n, Py_ssize_t times)
+    void repeat_squares_float(
+        const char* src, Py_ssize_t src_row, Py_ssize_t rows, Py_ssize_t n, float by, bint inverse,
+        char* dst, Py_ssize_t dst_row, const char* end
+    )
+    void repeat_squares_double(
+        const char* src, Py_ssize_t src_row, Py_ssize_t rows, Py_ssize_t n, double by, bint inverse,
+        char* dst, Py_ssize_t dst_row, const char* end
+    )
+
+
 cdef enum:
     AT_A_TIME = 256  # elements that are divided at once, if a row has no more
 

@@ -3,28 +3,72 @@
 # loops. Sums are balanced trees, so that errors grow with the logarithm of a window's size, and
 # of one shape whatever the vector width, so that every level gives the same bits.
 
-cdef extern from "_rows.h" nogil:
+cdef extern from "_vectors.h" nogil:
     cdef enum:
         MAX "OP_MAX"
         SUM "OP_SUM"
         RANK "OP_RANK"
     const double NO_RANK
-    void repeat_short_rows(
-        const char* src, Py_ssize_t bytes, Py_ssize_t rows, Py_ssize_t times, char* dst,
-        Py_ssize_t dst_row,
+    void prefetch(const char* address, Py_ssize_t bytes)
+    float scalar_max_float(float a, float b)
+    double scalar_max_double(double a, double b)
+
+cdef extern from "_rows.h" nogil:
+    const int LANES  # partial results of a row that is reduced to one value
+    void merge_bins_float(
+        int op, const float* row, const Py_ssize_t* bins, Py_ssize_t outputs, Py_ssize_t n,
+        float* dst
     )
-    void spread_pairs_float(const float* src, float* dst, Py_ssize_t n)
-    void spread_pairs_double(const double* src, double* dst, Py_ssize_t n)
-    void spread_float(const float* src, float* dst, Py_ssize_t n, Py_ssize_t times)
-    void spread_double(const double* src, double* dst, Py_ssize_t n, Py_ssize_t times)
-    void repeat_squares_float(
-        const char* src, Py_ssize_t src_row, Py_ssize_t rows, Py_ssize_t n, float by, bint inverse,
-        char* dst, Py_ssize_t dst_row, const char* end
+    void merge_bins_double(
+        int op, const double* row, const Py_ssize_t* bins, Py_ssize_t outputs, Py_ssize_t n,
+        double* dst
     )
-    void repeat_squares_double(
-        const char* src, Py_ssize_t src_row, Py_ssize_t rows, Py_ssize_t n, double by, bint inverse,
-        char* dst, Py_ssize_t dst_row, const char* end
+    void merge_runs_float(
+        int op, const float* row, Py_ssize_t step, Py_ssize_t n, float* dst, Py_ssize_t count
     )
+    void merge_runs_double(
+        int op, const double* row, Py_ssize_t step, Py_ssize_t n, double* dst, Py_ssize_t count
+    )
+    void sum_runs_float16(
+        const float16_t* row, Py_ssize_t step, Py_ssize_t n, float* dst, Py_ssize_t count
+    )
+    void sum_runs_bfloat16(
+        const bfloat16_t* row, Py_ssize_t step, Py_ssize_t n, float* dst, Py_ssize_t count
+    )
+    void floats_of_float16s(const float16_t* src, float* dst, Py_ssize_t n)
+    void floats_of_bfloat16s(const bfloat16_t* src, float* dst, Py_ssize_t n)
+    void float16s_of_floats(const float* src, float16_t* dst, Py_ssize_t n)
+    void bfloat16s_of_floats(const float* src, bfloat16_t* dst, Py_ssize_t n)
+    void merge2_float(int op, const float* a, const float* b, float* dst, Py_ssize_t n)
+    void merge3_float(
+        int op, const float* a, const float* b, const float* c, float* dst, Py_ssize_t n
+    )
+    void merge4_float(
+        int op, const float* a, const float* b, const float* c, const float* d, float* dst,
+        Py_ssize_t n,
+    )
+    void merge16_float(int op, const char* rows, Py_ssize_t step, float* dst, Py_ssize_t n)
+    void merge_pairs_float(int op, const float* a, float* dst, Py_ssize_t n)
+    void merge_triples_float(int op, const float* a, float* dst, Py_ssize_t n)
+    void sum_groups_float(
+        const float** rows, const Py_ssize_t* sizes, Py_ssize_t groups, float* dst, Py_ssize_t n
+    )
+    void merge2_double(int op, const double* a, const double* b, double* dst, Py_ssize_t n)
+    void merge3_double(
+        int op, const double* a, const double* b, const double* c, double* dst, Py_ssize_t n
+    )
+    void merge4_double(
+        int op, const double* a, const double* b, const double* c, const double* d, double* dst,
+        Py_ssize_t n,
+    )
+    void merge16_double(int op, const char* rows, Py_ssize_t step, double* dst, Py_ssize_t n)
+    void merge_pairs_double(int op, const double* a, double* dst, Py_ssize_t n)
+    void merge_triples_double(int op, const double* a, double* dst, Py_ssize_t n)
+    void sum_groups_double(
+        const double** rows, const Py_ssize_t* sizes, Py_ssize_t groups, double* dst, Py_ssize_t n
+    )
+
+cdef extern from "_kinds.h" nogil:
     cdef enum:
         AS_IT_IS
         MULTIPLIED
@@ -98,66 +142,10 @@ cdef extern from "_rows.h" nogil:
     void spread_planes(const spread_planes_t* planes)
     void pool_small(kind_t kind, const small_windows* windows)
     void merge_planes(kind_t kind, const small_windows* windows, void* dst)
-    void prefetch(const char* address, Py_ssize_t bytes)
-    const int LANES  # partial results of a row that is reduced to one value
-    void merge_bins_float(
-        int op, const float* row, const Py_ssize_t* bins, Py_ssize_t outputs, Py_ssize_t n,
-        float* dst
-    )
-    void merge_bins_double(
-        int op, const double* row, const Py_ssize_t* bins, Py_ssize_t outputs, Py_ssize_t n,
-        double* dst
-    )
-    void merge_runs_float(
-        int op, const float* row, Py_ssize_t step, Py_ssize_t n, float* dst, Py_ssize_t count
-    )
-    void merge_runs_double(
-        int op, const double* row, Py_ssize_t step, Py_ssize_t n, double* dst, Py_ssize_t count
-    )
-    void sum_runs_float16(
-        const float16_t* row, Py_ssize_t step, Py_ssize_t n, float* dst, Py_ssize_t count
-    )
-    void sum_runs_bfloat16(
-        const bfloat16_t* row, Py_ssize_t step, Py_ssize_t n, float* dst, Py_ssize_t count
-    )
     void sum_rows_float16(const float16_t** rows, Py_ssize_t count, float* dst, Py_ssize_t n)
     void sum_rows_bfloat16(const bfloat16_t** rows, Py_ssize_t count, float* dst, Py_ssize_t n)
     void max_rows_float16(const int16_t** rows, Py_ssize_t count, int16_t* dst, Py_ssize_t n)
     void max_rows_bfloat16(const int16_t** rows, Py_ssize_t count, int16_t* dst, Py_ssize_t n)
-    void floats_of_float16s(const float16_t* src, float* dst, Py_ssize_t n)
-    void floats_of_bfloat16s(const bfloat16_t* src, float* dst, Py_ssize_t n)
-    void float16s_of_floats(const float* src, float16_t* dst, Py_ssize_t n)
-    void bfloat16s_of_floats(const float* src, bfloat16_t* dst, Py_ssize_t n)
-    float scalar_max_float(float a, float b)
-    double scalar_max_double(double a, double b)
-    void merge2_float(int op, const float* a, const float* b, float* dst, Py_ssize_t n)
-    void merge3_float(
-        int op, const float* a, const float* b, const float* c, float* dst, Py_ssize_t n
-    )
-    void merge4_float(
-        int op, const float* a, const float* b, const float* c, const float* d, float* dst,
-        Py_ssize_t n,
-    )
-    void merge16_float(int op, const char* rows, Py_ssize_t step, float* dst, Py_ssize_t n)
-    void merge_pairs_float(int op, const float* a, float* dst, Py_ssize_t n)
-    void merge_triples_float(int op, const float* a, float* dst, Py_ssize_t n)
-    void sum_groups_float(
-        const float** rows, const Py_ssize_t* sizes, Py_ssize_t groups, float* dst, Py_ssize_t n
-    )
-    void merge2_double(int op, const double* a, const double* b, double* dst, Py_ssize_t n)
-    void merge3_double(
-        int op, const double* a, const double* b, const double* c, double* dst, Py_ssize_t n
-    )
-    void merge4_double(
-        int op, const double* a, const double* b, const double* c, const double* d, double* dst,
-        Py_ssize_t n,
-    )
-    void merge16_double(int op, const char* rows, Py_ssize_t step, double* dst, Py_ssize_t n)
-    void merge_pairs_double(int op, const double* a, double* dst, Py_ssize_t n)
-    void merge_triples_double(int op, const double* a, double* dst, Py_ssize_t n)
-    void sum_groups_double(
-        const double** rows, const Py_ssize_t* sizes, Py_ssize_t groups, double* dst, Py_ssize_t n
-    )
 
 
 cdef inline acc_t merge(int op, acc_t a, acc_t b) noexcept nogil:

@@ -1,4 +1,4 @@
-/* Gradients of averages, of planes that have few of them: included by _rows.h.
+/* Gradients of averages, of planes that have few of them: included by _kinds.h.
  *
  * A row of gradients is one vector, of which permutations make vectors of the plane's rows; they go to
  * all rows whose windows are the same.

@@ -3,7 +3,7 @@
 #ifndef POOLTK_WINNERS_H
 #define POOLTK_WINNERS_H
 
-#include "_rows.h"
+#include "_kinds.h"
 
 /* Outputs of a row of windows. */
 typedef struct {
