@@ -333,6 +333,7 @@ def _directed():
         "wide windows without taps", (3, 3), 1, kernel_size=33, stride=20, dilation=40, padding=1200
     )
     yield Case("wide bins", (3, 11, 331), 2, output_size=(4, 3))
+    yield Case("wide bins of long rows", (2, 5, 4300), 2, output_size=2)
     yield Case("wide bins of pixels", (11, 331, 3), 2, output_size=(4, 3), channels_last=True)
 
     # Bins, and the inverse of windows that slide by more than 1.
