@@ -105,10 +105,12 @@ cdef void pack_rows(
     Py_ssize_t y_end, char* packed, Py_ssize_t packed_depth,
 ) noexcept nogil:
     """Rows y to y_end of each depth, one behind the other."""
-    cdef Py_ssize_t row, size = array.size[2] * array.size[3] * array.item, ahead = 0, span, x
+    cdef Py_ssize_t row, size = array.size[2] * array.size[3] * array.item, ahead = 0, span
     cdef Py_ssize_t step = array.stride[2], begin = min(0, (array.size[2] - 1) * step)
+    cdef array_t raw = array[0]
     cdef const char* src
     cdef char* dst
+    raw.kind = bits_of(array.item)
     # Rows that are farther apart than they are long are not foreseen.
     span = (array.size[2] - 1) * max(step, -step)
     if -64 <= step <= 64 and array.size[3] == 1:
@@ -119,29 +121,22 @@ cdef void pack_rows(
             src = offset + address(array, z, row, 0, 0)
             if ahead:
                 prefetch(src + begin + ahead, span)
-            if array.size[3] == 1:
-                pack(array.item, src, step, dst, array.size[2])
-            elif step == array.size[3] * array.stride[3]:
-                pack(array.item, src, array.stride[3], dst, array.size[2] * array.size[3])
-            else:
-                for x in range(array.size[2]):
-                    pack(
-                        array.item, src + x * step, array.stride[3],
-                        dst + x * array.size[3] * array.item, array.size[3],
-                    )
+            pack_row(&raw, src, dst)
             dst += size
         packed += packed_depth
 
 
-cdef void pack(
-    Py_ssize_t item, const char* src, Py_ssize_t stride, char* dst, Py_ssize_t n
-) noexcept nogil:
-    """n elements of so many bytes, as they are."""
-    if item == 1:
-        load_elements(<const uint8_t*>src, stride, <uint8_t*>dst, n)
-    elif item == 2:
-        load_elements(<const uint16_t*>src, stride, <uint16_t*>dst, n)
-    elif item == 4:
-        load_elements(<const uint32_t*>src, stride, <uint32_t*>dst, n)
+cdef inline kind_t bits_of(Py_ssize_t item) noexcept nogil:
+    """The kind of so many bytes, whatever they mean."""
+    return UINT8 if item == 1 else UINT16 if item == 2 else UINT32 if item == 4 else UINT64
+
+
+cdef inline void pack_row(const array_t* raw, const char* src, char* dst) noexcept nogil:
+    if raw.kind == UINT8:
+        load_columns(raw, WHOLE, src, raw.size[2], raw.size[3], <uint8_t*>dst)
+    elif raw.kind == UINT16:
+        load_columns(raw, WHOLE, src, raw.size[2], raw.size[3], <uint16_t*>dst)
+    elif raw.kind == UINT32:
+        load_columns(raw, WHOLE, src, raw.size[2], raw.size[3], <uint32_t*>dst)
     else:
-        load_elements(<const uint64_t*>src, stride, <uint64_t*>dst, n)
+        load_columns(raw, WHOLE, src, raw.size[2], raw.size[3], <uint64_t*>dst)
