@@ -118,9 +118,23 @@ cdef inline bint has_bins(const job_t* job) noexcept nogil:
 
 cdef void place_bins(const job_t* job, const tile_t* tile, Py_ssize_t* bins) noexcept nogil:
     """Of each output where its taps begin in the tile, how many, and how many have the same:
-    divisions that are not to be repeated for each row."""
+    divisions that are not to be repeated for each row, nor, of adaptive bins, for each output."""
     cdef const axis_t* axis = &job.window[2]
     cdef Py_ssize_t x = tile.x, run
+    cdef Py_ssize_t* same = NULL
+    cdef adaptive_t bin
+    if axis.kind == ADAPTIVE:
+        bin = adaptive_bin(axis, x)
+        for x in range(tile.x, tile.x_end):
+            bins[0] = (bin.first - tile.column) * tile.channels
+            bins[1] = next_bin(&bin)
+            bins[2] = 1
+            if same != NULL and same[0] == bins[0] and same[1] == bins[1]:
+                same[2] += 1
+            else:
+                same = bins
+            bins += 3
+        return
     while x < tile.x_end:
         run = min(tile.x_end, end_of_run(axis, x)) - x
         bins[0] = (first_tap(axis, x) - tile.column) * tile.channels
@@ -130,8 +144,26 @@ cdef void place_bins(const job_t* job, const tile_t* tile, Py_ssize_t* bins) noe
         x += run
 
 
+cdef inline bint are_few_pixels(const job_t* job, const acc_t* _) noexcept nogil:
+    """Whether bins of a row have so few that they are merged in registers, and divided there."""
+    cdef const axis_t* width = &job.window[2]
+    return (acc_t is float or acc_t is double) and has_bins(job) and (
+        width.kind == ADAPTIVE and width.kernel_size <= 4 and job.channels >= LANES
+    )
+
+
+cdef inline bint are_short_runs(const job_t* job, const acc_t* _) noexcept nogil:
+    """Whether bins of one channel are reduced in vectors."""
+    cdef const axis_t* width = &job.window[2]
+    return (acc_t is float or acc_t is double) and has_bins(job) and (
+        width.kind == ADAPTIVE and 4 < width.kernel_size <= SHORT_RUN
+        and job.channels == 1 and job.op != RANK
+    )
+
+
 cdef void pool_row_by_bins(
-    const job_t* job, const tile_t* tile, const acc_t* src, acc_t* dst, acc_t* scratch
+    const job_t* job, const tile_t* tile, Py_ssize_t y, const acc_t* src, acc_t* dst,
+    acc_t* scratch,
 ) noexcept nogil:
     """Windows of any form, each reduced on its own; src begins at the tile's first column."""
     cdef const Py_ssize_t* bins = <Py_ssize_t*>(scratch + job.at_bins)
@@ -140,10 +172,14 @@ cdef void pool_row_by_bins(
     cdef Py_ssize_t channels = tile.channels, step = axis.step, x = tile.x, run, count, i
     cdef const acc_t* tap
     cdef const acc_t* rows[4]
-    if (acc_t is float or acc_t is double) and axis.kind == ADAPTIVE:
-        if axis.kernel_size <= 4 and channels >= LANES:
-            merge_bins(job.op, src, bins, tile.x_end - x, channels, dst)
-            return
+    if are_few_pixels(job, dst):
+        merge_few_pixels(job, tile, y, src, bins, dst)
+        return
+    if are_short_runs(job, dst):
+        merge_short_runs(
+            job.op, src, src + tile.columns, bins, axis.kernel_size, tile.x_end - x, dst
+        )
+        return
     while x < tile.x_end:
         tap = src + bins[0]
         count = bins[1]
@@ -170,6 +206,39 @@ cdef void pool_row_by_bins(
         dst += run * channels
         bins += 3 * run
         x += run
+
+
+cdef inline void merge_few_pixels(
+    const job_t* job, const tile_t* tile, Py_ssize_t y, const acc_t* src, const Py_ssize_t* bins,
+    acc_t* dst,
+) noexcept nogil:
+    """A row of bins, over a merged row or those of src."""
+    cdef const axis_t* height = &job.window[1]
+    cdef pixel_bins b
+    b.op = job.op
+    b.src = <const char*>src
+    b.rows = 1
+    b.row = b.each = 0
+    b.bins = bins
+    b.outputs = tile.x_end - tile.x
+    b.channels = tile.channels
+    if job.merged_rows:
+        b.rows = tap_count(height, y)
+        b.row = job.src.stride[1]
+        if job.fetches:  # what the next row of outputs reads, which lies behind
+            b.each = height.input_size // height.output_size * tile.columns
+            b.each = b.each * tile.channels * <Py_ssize_t>sizeof(acc_t) // b.outputs
+    b.fetched = b.src + b.rows * b.row
+    b.divides = job.op == SUM and not (job.divisor_override or job.divide_first)
+    b.by = 1
+    if b.divides:
+        b.by = <double>rows_count(job, tile.z, y)
+    elif job.divisor_override:
+        b.by = <double>job.divisor_override
+    if acc_t is float:
+        merge_bins_float(&b, dst)
+    elif acc_t is double:
+        merge_bins_double(&b, dst)
 
 
 cdef void reduce_taps(

@@ -9,6 +9,7 @@ cdef enum:
     LINE_OF_PIXELS = 128  # elements of one, up to which all rows of a window are merged as one line
     WIDE_ROWS = 8       # windows of more rows, overlapping by three quarters, share merges of them
     WIDE_TILE = 6144    # bytes of a merged row of such windows
+    FETCHED = 8388608   # bytes: of smaller arrays caches hold enough to fetch nothing ahead
     MOST_JOINED_RUN = 256  # elements of windows that are reduced side by side
     WIDE_BIN = 32       # windows of more columns that hardly overlap are reduced where they lie
 
@@ -79,7 +80,7 @@ cdef struct job_t:
     # batch axes: those that do not merge into one are walked here
     Py_ssize_t items
     Py_ssize_t batch_axes
-    bint in_cache         # src is scratch: there is nothing to prefetch
+    bint fetches          # what is read is prefetched
     sizes_t batch_size
     sizes_t batch_stride[4]  # of src, dst, indices, grad
     # average: what a window's sum is divided by
@@ -97,7 +98,7 @@ cdef struct job_t:
     bint wide_rows        # windows overlap so much along the height that they share merges
     bint rows_repeat      # more rows of outputs than of the input: many have the same windows
     bint rows_at_once     # of a plane so small that all its rows make one long row
-    bint merged_rows      # are what src has: of a window there is one
+    bint merged_rows      # are what src has: windows have one, or few that are merged with columns
     bint rows_first       # are merged before planes are side by side
     bint whole_windows    # a window is reduced where it lies,
     bint runs_join        # or many side by side

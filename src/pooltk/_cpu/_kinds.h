@@ -71,6 +71,18 @@ typedef struct {
     uint16_t down;                         /* and how far down the order of halves is moved */
 } small_windows;
 
+/* A row of bins of pixels (_pixel_bins.h). */
+typedef struct {
+    int op, divides;                /* sums by the pixels of a row of a bin, too */
+    double by;
+    ptrdiff_t rows, row;            /* of a bin, and how far apart, in bytes */
+    ptrdiff_t outputs, channels;
+    const ptrdiff_t *bins;
+    const char *src;
+    const char *fetched;            /* what is fetched ahead, so many bytes for each bin */
+    ptrdiff_t each;
+} pixel_bins;
+
 /* Every `stride`-th pixel of n; MOVED bytes, at least a pixel, where more follow that are written. */
 #define MOVE_PIXELS(MOVED)                                     \
     for (; n > MOVED; n--, src += stride * size, dst += size) \

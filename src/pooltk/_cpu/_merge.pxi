@@ -79,9 +79,15 @@ cdef void column_counts(
     """What each element of a row is divided by along the width."""
     cdef Py_ssize_t x, c
     cdef acc_t count
+    cdef adaptive_t bin
+    cdef bint adaptive = job.count[2].kind == ADAPTIVE
+    if adaptive:
+        bin = adaptive_bin(&job.count[2], begin)
     for x in range(end - begin):
-        # A window without a tap sums to 0, whatever it is divided by.
-        count = <acc_t>max(1, window_count(&job.count[2], begin + x, job.count_include_pad))
+        if adaptive:
+            count = <acc_t>next_bin(&bin)
+        else:  # a window without a tap sums to 0, whatever it is divided by
+            count = <acc_t>max(1, window_count(&job.count[2], begin + x, job.count_include_pad))
         for c in range(channels):
             counts[x * channels + c] = count
 
@@ -187,23 +193,15 @@ cdef void merge_line(
     const job_t* job, const char* src, Py_ssize_t step, Py_ssize_t total, acc_t* scratch,
     acc_t* dst, Py_ssize_t n,
 ) noexcept nogil:
-    """As merge_taps, of floats that lie so many bytes apart: four leaves of the tree at a time,
-    whose partial results never leave the registers."""
-    cdef const acc_t* rows[4]
-    cdef acc_t* top
-    cdef Py_ssize_t done = 0, trees = 0, count, i
+    """As merge_taps, of floats that lie so many bytes apart: up to four leaves of the tree at a
+    time, whose partial results never leave the registers."""
+    cdef Py_ssize_t done = 0, trees = 0, count
     while done < total:
-        top = tree_row(job, trees, scratch, dst)
-        count = 16
-        if total - done >= count:
-            merge16(job.op, src, step, top, n)
-        else:
-            count = min(4, total - done)
-            for i in range(count):
-                rows[i] = <const acc_t*>(src + i * step)
-            merge_up_to_4(job.op, rows, count, top, n)
+        count = merge_many(
+            job.op, src, step, total - done, tree_row(job, trees, scratch, dst), n
+        )
         trees = merge_equal_trees(
-            job, done // 4, 4 if count == 16 else 1, trees + 1, scratch, dst, n
+            job, done // 4, ceil_div(count, 4), trees + 1, scratch, dst, n
         )
         src += count * step
         done += count
@@ -315,7 +313,9 @@ cdef void merge_window_rows(
     # What a row of outputs reads and no earlier one has, one tile further on.
     fresh = min(height.kernel_size, height.stride) * n * sizeof(acc_t)
     ahead = 0
-    if height.stride < height.input_size:  # else the product may overflow
+    if not job.fetches:
+        fresh = 0
+    elif height.stride < height.input_size:  # else the product may overflow
         ahead = (tile.y_end - tile.y) * height.stride * job.src.stride[1]
     if full:
         first_row = tile.src_offset + address(&job.src, taps.depth, 0, tile.column, tile.c)

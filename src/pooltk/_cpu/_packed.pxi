@@ -24,7 +24,7 @@ cdef bint plan_packed(const job_t* job, job_t* inner, const acc_t* _) noexcept n
     if packed_bytes(job, 1) > MOST_PACKED:
         return False
     inner[0] = job[0]
-    inner.in_cache = True
+    inner.fetches = False
     src.stride[3] = src.item
     src.stride[2] = job.channels * src.item
     if job.src.stride[2] == src.stride[2] and (

@@ -7,6 +7,7 @@ static ALWAYS_INLINE void OF_T(pool_pixels_)(
     int op, int columns, int stride, int finish, const small_windows *w)
 {
     const int taps = columns, kept = columns - stride;
+    const int fetches = w->fresh > 0;
     const ptrdiff_t channels = w->channels;
     const ptrdiff_t inside = w->columns_inside / channels, before = w->before / channels;
     T *column[3], *turn[3];
@@ -48,7 +49,7 @@ static ALWAYS_INLINE void OF_T(pool_pixels_)(
                 for (int i = 0; i < columns; i++) {
                     b = i < kept ? OPERAND(column[i] + c) : OF_T(merged_)(op, taps, tap[i], c);
                     /* the next window's rows, if they do not run on: more streams than are foreseen */
-                    for (int k = 1; stride > 1 && i >= kept && k <= 2; k++)
+                    for (int k = 1; fetches && stride > 1 && i >= kept && k <= 2; k++)
                         prefetch_line((const char *)(tap[i][taps - k] + c) + w->src_row);
                     if (kept <= i && stride <= i)
                         OF_V(store_)(column[i] + c, b);

@@ -37,7 +37,7 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]
     cdef Py_ssize_t channels = job.channels, columns, reach, rows, doublings, total, limbs
-    cdef bint rows_are_merged, rows_run_on, results_run_on
+    cdef bint rows_are_merged, rows_run_on, results_run_on, few_rows
     # Wide bins that hardly overlap, and windows far apart: nothing but their taps is read. Of
     # several rows of one channel it takes less to merge them first, unless they are long.
     rows_are_merged = channels == 1 and width.kernel_size <= TILE // 4 and not (
@@ -116,8 +116,10 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
         and job.window[0].kernel_size * height.kernel_size <= MOST_ROWS
         and -1e6 < job.divisor_override < 1e6
     )
+    few_rows = height.kind == ADAPTIVE and height.kernel_size <= 4 and are_few_pixels(job, _)
     job.merged_rows = (
-        job.direct_rows and has_bins(job) and takes_each(&job.window[0]) and takes_each(height)
+        job.direct_rows and has_bins(job) and takes_each(&job.window[0])
+        and (takes_each(height) or few_rows)
     )
 
     # Columns of output, then rows, until the merged rows fill a tile.
@@ -126,7 +128,8 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     if job.small and job.src.item < 4:
         columns = max(columns, IMAGE_ROW // (job.src.item * job.tile_c))
     job.pixels = job.small and are_pixels(job, _)
-    if job.pixels:
+    few_rows = few_rows and job.merged_rows
+    if job.pixels or few_rows:
         columns = max(columns, PIXEL_ROW // job.tile_c)
     limbs = 2 if job.src.item == 8 and job.op == SUM else 1
     if job.wide_rows:
@@ -180,7 +183,7 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     total = job.chunk_y * max(columns, job.tile_x) * job.tile_c
     job.scratch_size = 0
     job.at_result = reserve(job, total)
-    if job.pixels:
+    if job.pixels or few_rows:
         total = 0
     job.at_merged = reserve(job, total)
     job.at_even = reserve(job, total)

@@ -91,7 +91,7 @@ cdef job_t joined_job(const job_t* job) noexcept nogil:
     inner.channels = PLANES
     inner.items = 1
     inner.batch_axes = 0
-    inner.in_cache = True
+    inner.fetches = False
     if job.rows_first:
         for axis in range(2):
             inner.window[axis] = each_of(job.window[axis].output_size)

@@ -29,6 +29,7 @@ How it works
     _kinds.h       the commonest windows, of each kind of element: pool_small <- pool_small_tile
     _small.h       their rows, merged, and columns: pool_small_ <- pool_small
     _pixels.h      and of pixels of many channels
+    _pixel_bins.h  bins of those
     _winners_of.h  rows of winners, and gradients gathered by them
     _team.h        threads that share the parts of an operation: share_parts
 

@@ -68,7 +68,16 @@ DEFINE_HALF_ROWS(bfloat16)
                          OP##_##T(ROW(OP, T, c), ROW(OP, T, d))),                                 \
                 scalar_##OP##_##T(scalar_##OP##_##T(a[j], b[j]), scalar_##OP##_##T(c[j], d[j]))); \
     }                                                                                             \
-    /* 16 rows, so many bytes apart, of at least a vector; dst is none of them */                 \
+    /* 8 rows, so many bytes apart, of at least a vector; dst is none of them */                  \
+    static void OP##8_##T(const char *a, ptrdiff_t step, T *dst, ptrdiff_t n)                     \
+    {                                                                                             \
+        const char *b = a + 4 * step;                                                             \
+        for (ptrdiff_t j = 0; j < n; j += WIDTH_##T) {                                            \
+            j = j < n - WIDTH_##T ? j : n - WIDTH_##T;                                            \
+            store_##T(dst + j, OP##_##T(FOUR(OP, T, a), FOUR(OP, T, b)));                         \
+        }                                                                                         \
+    }                                                                                             \
+    /* 16 of them */                                                                              \
     static void OP##16_##T(const char *a, ptrdiff_t step, T *dst, ptrdiff_t n)                    \
     {                                                                                             \
         const char *b = a + 4 * step, *c = b + 4 * step, *d = c + 4 * step;                       \
@@ -79,28 +88,6 @@ DEFINE_HALF_ROWS(bfloat16)
             store_##T(dst + j,                                                                    \
                       OP##_##T(OP##_##T(FOUR(OP, T, a), FOUR(OP, T, b)),                          \
                                OP##_##T(FOUR(OP, T, c), FOUR(OP, T, d))));                        \
-        }                                                                                         \
-    }                                                                                             \
-    /* bins of 1 to 4 pixels of n, at least a vector: where each begins, how many pixels it has,  \
-     * and of how many results it is one */                                                       \
-    static void OP##_bins_##T(                                                                    \
-        const T *row, const ptrdiff_t *bin, ptrdiff_t outputs, ptrdiff_t n, T *dst)               \
-    {                                                                                             \
-        for (T *end = dst + outputs * n; dst < end; bin += 3 * bin[2]) {                          \
-            const char *a = (const char *)(row + bin[0]);                                         \
-            const ptrdiff_t step = n * sizeof(T);                                                 \
-            switch (bin[1]) {                                                                     \
-            case 1: PIXELS(T, ROW_AT(OP, T, a, 0)); break;                                        \
-            case 2: PIXELS(T, OP##_##T(ROW_AT(OP, T, a, 0), ROW_AT(OP, T, a, 1))); break;         \
-            case 3:                                                                               \
-                PIXELS(T, OP##_##T(OP##_##T(ROW_AT(OP, T, a, 0), ROW_AT(OP, T, a, 1)),            \
-                                   ROW_AT(OP, T, a, 2)));                                         \
-                break;                                                                            \
-            default: PIXELS(T, FOUR(OP, T, a));                                                   \
-            }                                                                                     \
-            for (ptrdiff_t i = 1; i < bin[2]; i++)                                                \
-                memcpy(dst + i * n, dst, step);                                                   \
-            dst += bin[2] * n;                                                                    \
         }                                                                                         \
     }                                                                                             \
     /* windows of 2 and of 3 along one row, stride 2; dst is not the source */                    \
@@ -117,14 +104,6 @@ DEFINE_HALF_ROWS(bfloat16)
                 scalar_##OP##_##T(scalar_##OP##_##T(a[2 * j], a[2 * j + 1]), a[2 * j + 2]));      \
     }
 
-#define PIXELS(T, VALUE)                           \
-    do {                                           \
-        ptrdiff_t j = 0, last = n - WIDTH_##T;     \
-        for (; j < last; j += WIDTH_##T)           \
-            store_##T(dst + j, VALUE);             \
-        j = last;                                  \
-        store_##T(dst + last, VALUE);              \
-    } while (0)
 #define ROW_AT(OP, T, p, k) OP##_operand_##T((const T *)(p + k * step) + j)
 #define FOUR(OP, T, p) \
     OP##_##T(OP##_##T(ROW_AT(OP, T, p, 0), ROW_AT(OP, T, p, 1)), \
@@ -200,7 +179,7 @@ DEFINE_GROUPS(double)
  * run's rest joins the last. Then half as many are written for RUNS runs in a row: to merge
  * neighbours there, as windows of 2, takes a tenth of what one run's last 8 would take by themselves.
  * What is merged with what does not depend on the vectors' width. */
-enum { LANES = 16, RUNS = 16, FETCHED_RUN = 1024 };
+enum { LANES = 16, RUNS = 16, FETCHED_RUN = 1024, SHORT_RUN = 32 };
 #define VECTORS(T) (LANES / WIDTH_##T)
 #define FOR_VECTORS(T) for (int i = 0, j = 0; i < VECTORS(T); i++, j += WIDTH_##T)
 #define BLOCK_OF(READ, k) READ(row + (k) * LANES + j)
@@ -274,6 +253,56 @@ enum { LANES = 16, RUNS = 16, FETCHED_RUN = 1024 };
     }
 
 
+#define DEFINE_SHORT_RUNS(OP, T, IDENTITY)                                                        \
+    /* the 8 partial results of a run of whole blocks of 8, but for the last, of which `mask` is */\
+    static ALWAYS_INLINE void OP##_eighths_##T(const T *row, int blocks, const T *mask, T *dst)   \
+    {                                                                                             \
+        for (int j = 0; j < 8; j += WIDTH_##T, row += WIDTH_##T) {                                \
+            VECTOR_##T last = load_##T(row + 8 * (blocks - 1));                                   \
+            last = choose_##T(load_##T(mask + j), last, all_##T((T)(IDENTITY)));                  \
+            if (blocks == 4)                                                                      \
+                last = OP##_##T(load_##T(row + 16), last);                                        \
+            if (blocks >= 3)                                                                      \
+                last = OP##_##T(OP##_##T(load_##T(row), load_##T(row + 8)), last);                \
+            if (blocks == 2)                                                                      \
+                last = OP##_##T(load_##T(row), last);                                             \
+            store_##T(dst + j, last);                                                             \
+        }                                                                                         \
+    }                                                                                             \
+    /* bins of one row, each with its place and how many elements it has: `most` or one less */   \
+    static void OP##_short_runs_##T(                                                              \
+        const T *row, const T *end, const ptrdiff_t *bin, ptrdiff_t most, ptrdiff_t count, T *dst)\
+    {                                                                                             \
+        const int blocks = (int)((most + 7) / 8);                                                 \
+        T eighths[8 * RUNS], quarters[4 * RUNS], masks[16];                                       \
+        memset(masks, 0xFF, 8 * sizeof(T));                                                       \
+        memset(masks + 8, 0, 8 * sizeof(T));                                                      \
+        while (count > 0) {                                                                       \
+            ptrdiff_t runs = count < RUNS ? count : RUNS, whole = (runs + 7) / 8 * 8;             \
+            for (ptrdiff_t i = 0; i < whole; i++, bin += i < runs ? 3 : 0) {                      \
+                const T *run = row + bin[0], *mask = masks + 8 * blocks - bin[1];                 \
+                T copy[SHORT_RUN];                                                                \
+                if (run + 8 * blocks > end) {                                                     \
+                    memset(copy, 0, sizeof copy);                                                 \
+                    run = memcpy(copy, run, bin[1] * sizeof(T));                                  \
+                }                                                                                 \
+                switch (blocks) {                                                                 \
+                case 1: OP##_eighths_##T(run, 1, mask, eighths + 8 * i); break;                   \
+                case 2: OP##_eighths_##T(run, 2, mask, eighths + 8 * i); break;                   \
+                case 3: OP##_eighths_##T(run, 3, mask, eighths + 8 * i); break;                   \
+                default: OP##_eighths_##T(run, 4, mask, eighths + 8 * i);                         \
+                }                                                                                 \
+            }                                                                                     \
+            bin += 3;                                                                             \
+            OP##_pairs_##T(eighths, quarters, 4 * whole);                                         \
+            OP##_pairs_##T(quarters, eighths, 2 * whole);                                         \
+            OP##_pairs_##T(eighths, quarters, whole);                                             \
+            memcpy(dst, quarters, runs * sizeof(T));                                              \
+            dst += runs;                                                                          \
+            count -= runs;                                                                        \
+        }                                                                                         \
+    }
+
 DEFINE_ROWS(max, float)
 DEFINE_ROWS(sum, float)
 DEFINE_ROWS(max, double)
@@ -286,6 +315,11 @@ DEFINE_RUNS(max, double, double, double, max_operand_double)
 DEFINE_RUNS(sum, double, double, double, load_double)
 DEFINE_RUNS(sum, float, pooltk_float16, float16, read_sum_float16)
 DEFINE_RUNS(sum, float, pooltk_bfloat16, bfloat16, read_sum_bfloat16)
+
+DEFINE_SHORT_RUNS(max, float, -INFINITY)
+DEFINE_SHORT_RUNS(sum, float, -0.0)
+DEFINE_SHORT_RUNS(max, double, -INFINITY)
+DEFINE_SHORT_RUNS(sum, double, -0.0)
 
 /* The same by an operation that is told: it is looked at once a row. */
 #define BY_OP_float(NAME, ...) \
@@ -317,15 +351,21 @@ DEFINE_RUNS(sum, float, pooltk_bfloat16, bfloat16, read_sum_bfloat16)
     {                                                                                             \
         BY_OP_##T(_triples, a, dst, n);                                                           \
     }                                                                                             \
-    static ALWAYS_INLINE void merge_bins_##T(                                                     \
-        int op, const T *row, const ptrdiff_t *bins, ptrdiff_t outputs, ptrdiff_t n, T *dst)      \
-    {                                                                                             \
-        BY_OP_##T(_bins, row, bins, outputs, n, dst);                                             \
-    }                                                                                             \
     static ALWAYS_INLINE void merge16_##T(                                                        \
         int op, const char *rows, ptrdiff_t step, T *dst, ptrdiff_t n)                            \
     {                                                                                             \
         (op == OP_SUM ? sum16_##T : max16_##T)(rows, step, dst, n);                               \
+    }                                                                                             \
+    static ALWAYS_INLINE void merge8_##T(                                                         \
+        int op, const char *rows, ptrdiff_t step, T *dst, ptrdiff_t n)                            \
+    {                                                                                             \
+        BY_OP_##T(8, rows, step, dst, n);                                                         \
+    }                                                                                             \
+    static ALWAYS_INLINE void merge_short_runs_##T(                                               \
+        int op, const T *row, const T *end, const ptrdiff_t *bins, ptrdiff_t most,                \
+        ptrdiff_t count, T *dst)                                                                  \
+    {                                                                                             \
+        (op == OP_SUM ? sum_short_runs_##T : max_short_runs_##T)(row, end, bins, most, count, dst); \
     }                                                                                             \
     static ALWAYS_INLINE void merge_runs_##T(                                                     \
         int op, const T *row, ptrdiff_t step, ptrdiff_t n, T *dst, ptrdiff_t count)               \

@@ -15,16 +15,17 @@ cdef extern from "_vectors.h" nogil:
 
 cdef extern from "_rows.h" nogil:
     const int LANES  # partial results of a row that is reduced to one value
-    void merge_bins_float(
-        int op, const float* row, const Py_ssize_t* bins, Py_ssize_t outputs, Py_ssize_t n,
-        float* dst
-    )
-    void merge_bins_double(
-        int op, const double* row, const Py_ssize_t* bins, Py_ssize_t outputs, Py_ssize_t n,
-        double* dst
+    const int SHORT_RUN  # elements of a bin, at most, that is reduced to 8 of them
+    void merge_short_runs_float(
+        int op, const float* row, const float* end, const Py_ssize_t* bins, Py_ssize_t most,
+        Py_ssize_t count, float* dst
     )
     void merge_runs_float(
         int op, const float* row, Py_ssize_t step, Py_ssize_t n, float* dst, Py_ssize_t count
+    )
+    void merge_short_runs_double(
+        int op, const double* row, const double* end, const Py_ssize_t* bins, Py_ssize_t most,
+        Py_ssize_t count, double* dst
     )
     void merge_runs_double(
         int op, const double* row, Py_ssize_t step, Py_ssize_t n, double* dst, Py_ssize_t count
@@ -47,6 +48,7 @@ cdef extern from "_rows.h" nogil:
         int op, const float* a, const float* b, const float* c, const float* d, float* dst,
         Py_ssize_t n,
     )
+    void merge8_float(int op, const char* rows, Py_ssize_t step, float* dst, Py_ssize_t n)
     void merge16_float(int op, const char* rows, Py_ssize_t step, float* dst, Py_ssize_t n)
     void merge_pairs_float(int op, const float* a, float* dst, Py_ssize_t n)
     void merge_triples_float(int op, const float* a, float* dst, Py_ssize_t n)
@@ -61,6 +63,7 @@ cdef extern from "_rows.h" nogil:
         int op, const double* a, const double* b, const double* c, const double* d, double* dst,
         Py_ssize_t n,
     )
+    void merge8_double(int op, const char* rows, Py_ssize_t step, double* dst, Py_ssize_t n)
     void merge16_double(int op, const char* rows, Py_ssize_t step, double* dst, Py_ssize_t n)
     void merge_pairs_double(int op, const double* a, double* dst, Py_ssize_t n)
     void merge_triples_double(int op, const double* a, double* dst, Py_ssize_t n)
@@ -102,6 +105,16 @@ cdef extern from "_kinds.h" nogil:
         Py_ssize_t ahead, fresh
         int first_taps
         Py_ssize_t lines, line
+    ctypedef struct pixel_bins:
+        int op, divides
+        double by
+        Py_ssize_t rows, row, outputs, channels
+        const Py_ssize_t* bins
+        const char* src
+        const char* fetched
+        Py_ssize_t each
+    void merge_bins_float(const pixel_bins* bins, float* dst)
+    void merge_bins_double(const pixel_bins* bins, double* dst)
     cdef enum:
         MOST_VECTORS
         HALVES_IN_REGISTERS
@@ -254,24 +267,40 @@ cdef void merge_groups(
         done += more
 
 
-cdef inline void merge16(
-    int op, const char* rows, Py_ssize_t step, acc_t* dst, Py_ssize_t n
+cdef inline void merge_short_runs(
+    int op, const acc_t* row, const acc_t* end, const Py_ssize_t* bins, Py_ssize_t most,
+    Py_ssize_t count, acc_t* dst,
 ) noexcept nogil:
-    """Rows `step` bytes apart, of at least LANES floats."""
+    """Bins of one row, of `most` elements or one less."""
     if acc_t is float:
-        merge16_float(op, rows, step, dst, n)
+        merge_short_runs_float(op, row, end, bins, most, count, dst)
     elif acc_t is double:
-        merge16_double(op, rows, step, dst, n)
+        merge_short_runs_double(op, row, end, bins, most, count, dst)
 
 
-cdef inline void merge_bins(
-    int op, const acc_t* row, const Py_ssize_t* bins, Py_ssize_t outputs, Py_ssize_t n, acc_t* dst
+cdef inline Py_ssize_t merge_many(
+    int op, const char* rows, Py_ssize_t step, Py_ssize_t count, acc_t* dst, Py_ssize_t n
 ) noexcept nogil:
-    """Bins of one to four pixels of at least LANES floats."""
-    if acc_t is float:
-        merge_bins_float(op, row, bins, outputs, n, dst)
-    elif acc_t is double:
-        merge_bins_double(op, row, bins, outputs, n, dst)
+    """16, 8, 4 or fewer rows of so many, `step` bytes apart, of at least LANES floats; how many."""
+    cdef const acc_t* few[4]
+    cdef Py_ssize_t i
+    if count >= 16:
+        if acc_t is float:
+            merge16_float(op, rows, step, dst, n)
+        elif acc_t is double:
+            merge16_double(op, rows, step, dst, n)
+        return 16
+    if count >= 8:
+        if acc_t is float:
+            merge8_float(op, rows, step, dst, n)
+        elif acc_t is double:
+            merge8_double(op, rows, step, dst, n)
+        return 8
+    count = min(count, 4)
+    for i in range(count):
+        few[i] = <const acc_t*>(rows + i * step)
+    merge_up_to_4(op, few, count, dst, n)
+    return count
 
 
 cdef inline void pairs(int op, const acc_t* a, acc_t* dst, Py_ssize_t n) noexcept nogil:

@@ -443,6 +443,7 @@ static ALWAYS_INLINE void OF_T(pool_threes_)(
 
 #if defined(POOLS_PIXELS)
 #include "_pixels.h"
+#include "_pixel_bins.h"
 #endif
 
 static ALWAYS_INLINE void OF_T(pool_rows_)(

@@ -56,6 +56,7 @@ cdef Py_ssize_t reduce_rows(
     Else into `result`, whose rows lie as many elements apart as is returned.
     """
     cdef const axis_t* axis = &job.window[2]
+    cdef const axis_t* height = &job.window[1]
     cdef const acc_t* merged = scratch + job.at_merged
     cdef acc_t* row
     cdef const char* src
@@ -94,10 +95,14 @@ cdef Py_ssize_t reduce_rows(
         elif job.spread:
             spread_row(job, tile, merged + y * tile.pitch * tile.channels, row, scratch)
         elif job.merged_rows:
-            src = tile.src_offset + address(&job.src, tile.z, tile.y + y, tile.column, tile.c)
-            pool_row_by_bins(job, tile, <const acc_t*>src, row, scratch)
+            src = tile.src_offset + address(
+                &job.src, tile.z, first_tap(height, tile.y + y), tile.column, tile.c
+            )
+            pool_row_by_bins(job, tile, tile.y + y, <const acc_t*>src, row, scratch)
         else:
-            pool_row_by_bins(job, tile, merged + y * tile.pitch * tile.channels, row, scratch)
+            pool_row_by_bins(
+                job, tile, tile.y + y, merged + y * tile.pitch * tile.channels, row, scratch
+            )
     return width
 
 
@@ -192,7 +197,7 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
             w.dst_row = job.batch_stride[1][0]
         w.ahead = ceil_div(AHEAD, max(1, w.src_row, -w.src_row)) * w.src_row
         w.fresh = 0
-        if w.rows > 1 and not job.in_cache:
+        if w.rows > 1 and job.fetches:
             w.fresh = min(height.kernel_size, height.stride) * w.columns_inside * job.src.item
         item = tile.item
         while item < tile.item_end:
@@ -220,7 +225,9 @@ cdef void start_rows(const job_t* job, tile_t* tile, acc_t* scratch) noexcept no
     place_columns(job, tile)
     if has_bins(job):
         place_bins(job, tile, <Py_ssize_t*>(scratch + job.at_bins))
-    if job.op == SUM and not job.divisor_override and not job.divide_first:
+    if job.op == SUM and not (
+        job.divisor_override or job.divide_first or are_few_pixels(job, scratch)
+    ):
         if not counts_are_equal(&job.count[2], tile.x, tile.x_end, job.count_include_pad):
             column_counts(
                 job, tile.x, tile.x_end, tile.channels, scratch + job.at_counts
@@ -295,7 +302,7 @@ cdef void pool_chunk(const job_t* job, tile_t* tile, acc_t* scratch) noexcept no
                     dst, outputs,
                 )
                 continue
-            else:
+            elif not are_few_pixels(job, scratch):
                 divide_row(
                     row, elements, counts,
                     job.divisor_override if job.divisor_override
@@ -348,6 +355,7 @@ cdef int pool_tiles(job_t* job, const acc_t* _, int num_threads) except -1:
     cdef job_t packed
     if (acc_t is float or acc_t is double) and repeats(job):
         return repeat_gradients(job, _, num_threads)
+    job.fetches = plane_size(job) * job.channels * job.items >= FETCHED // job.src.item
     plan(job, _)
     if plan_packed(job, &packed, _):
         return pool_packed(job, &packed, _, num_threads)

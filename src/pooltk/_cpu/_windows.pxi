@@ -85,6 +85,34 @@ cdef inline Py_ssize_t end_of_run(const axis_t* axis, Py_ssize_t i) noexcept nog
     return i + 1
 
 
+cdef struct adaptive_t:
+    Py_ssize_t first          # tap
+    Py_ssize_t rest           # of the division that tells it
+    Py_ssize_t quotient, remainder, divisor  # of the sizes
+
+
+cdef inline adaptive_t adaptive_bin(const axis_t* axis, Py_ssize_t i) noexcept nogil:
+    """From which on `next_bin` needs no divisions."""
+    cdef adaptive_t bin
+    bin.divisor = axis.output_size
+    bin.quotient = axis.input_size // bin.divisor
+    bin.remainder = axis.input_size % bin.divisor
+    bin.first = i * axis.input_size // bin.divisor
+    bin.rest = i * axis.input_size % bin.divisor
+    return bin
+
+
+cdef inline Py_ssize_t next_bin(adaptive_t* bin) noexcept nogil:
+    """How many taps it has; and on to the next."""
+    cdef Py_ssize_t first = bin.first
+    bin.first += bin.quotient
+    bin.rest += bin.remainder
+    if bin.rest >= bin.divisor:
+        bin.rest -= bin.divisor
+        bin.first += 1
+    return bin.first + (bin.rest > 0) - first
+
+
 cdef inline Py_ssize_t window_count(
     const axis_t* axis, Py_ssize_t i, bint count_include_pad
 ) noexcept nogil:
