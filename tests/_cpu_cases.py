@@ -340,7 +340,17 @@ def _directed():
     yield Case("bins", (3, 10, 17), 2, output_size=(4, 7))
     yield Case("more bins than elements", (3, 7, 5), 2, output_size=(11, 12))
     yield Case("bins of pixels", (10, 17, 9), 2, output_size=(4, 7), channels_last=True)
+    few = {1: 1, 6: 4, 7: 3, 10: 7, 17: 7}  # bins of one to four
+    for rows, columns in ((1, 7), (6, 10), (7, 17), (17, 6), (17, 17)):
+        yield Case(
+            f"bins of few pixels of {rows}x{columns}", (2, rows, columns, 20), 2,
+            output_size=(few[rows], few[columns]), channels_last=True,
+        )  # fmt: skip
     yield Case("bins of volumes", (2, 5, 9, 11), 3, output_size=(3, None, 4))
+    for columns, bins in ((9, 2), (45, 7), (130, 9), (1001, 41), (83, 3)):
+        yield Case(f"{bins} bins of {columns} columns", (2, 5, columns), 2, output_size=(2, bins))
+    yield Case("bins of 5 of a line", (3, 5000), 1, output_size=1249)
+    yield Case("few gradients of large planes", (9, 40, 45), 2, output_size=5)
     yield Case("bins in several tiles", (3, 5000), 1, output_size=1700)
     yield Case("more bins in several tiles", (1000,), 1, output_size=9000)
     for kernel, stride, dilation in (

@@ -49,9 +49,16 @@ ctypedef fused grad_t:
     float
     double
 
+ctypedef fused half_t:
+    float16_t
+    bfloat16_t
+
 cdef enum:
     BLOCK = 32768        # gradients that are added up in scratch before they are stored
     PART = 8192          # elements of small planes that are scattered to at once
+    LEAST_SPARSE = 1024  # elements of planes of halves that few gradients are scattered to
+    MOST_SPARSE = 131072
+    SPARSE_PLANES = 64   # of which so many share the block that is cleared
     GATHERED = 32768     # outputs that the gradients of a block are gathered from, at most
     MOST_GATHERED = 12   # windows that hold an element, of those that are gathered
 
@@ -553,6 +560,70 @@ cdef void scatter_block(
         )
 
 
+cdef void scatter_few(
+    const job_t* job, tile_t* tile, Py_ssize_t planes, winner_t* scratch, grad_t* grads
+) noexcept nogil:
+    """As scatter_block, whole planes of halves that hardly any gradient reaches: what none does is
+    zero, and never converted."""
+    cdef Py_ssize_t length = plane_size(job), first = tile.item, n, p, i
+    cdef grad_t* block = grads + job.chunk
+    cdef const int64_t* indices = <int64_t*>(scratch + job.at_indices)
+    cdef char* dst
+    cdef scatter_t s
+    tile.y = tile.x = tile.z = 0
+    tile.z_end = 1
+    tile.y_end = job.window[1].output_size
+    tile.x_end = job.window[2].output_size
+    n = tile.y_end * tile.x_end
+    s.planes = s.step = s.channels = 1
+    s.begin = 0
+    s.length = s.block_plane = length
+    clear_planes(block, length, 1, length)
+    for p in range(planes):
+        tile.item = first + p
+        dst = batch_offset(job, job.batch_stride[1], tile.item) + address(&job.dst, 0, 0, 0, 0)
+        memset(dst, 0, length * job.dst.item)
+        scatter_rows(job, tile, &s, scratch, grads, block)
+        if job.indices.data != NULL:
+            indices = <const int64_t*>(
+                batch_offset(job, job.batch_stride[2], tile.item)
+                + address(&job.indices, 0, 0, 0, 0)
+            )
+        if job.dst.kind == FLOAT16:
+            store_few(block, length, indices, n, <float16_t*>dst)
+        else:
+            store_few(block, length, indices, n, <bfloat16_t*>dst)
+        for i in range(n):
+            if 0 <= indices[i] < length:
+                block[indices[i]] = 0
+
+
+cdef inline void store_few(
+    const grad_t* block, Py_ssize_t length, const int64_t* indices, Py_ssize_t n, half_t* dst
+) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef grad_t sum
+    for i in range(n):
+        if 0 <= indices[i] < length:
+            sum = one_nan(block[indices[i]])
+            restore(&sum, dst + indices[i])
+
+
+cdef bint are_few(const job_t* job) noexcept nogil:
+    """Whether scatter_few serves."""
+    cdef Py_ssize_t outputs = job.window[1].output_size * job.window[2].output_size
+    return (
+        (job.dst.kind == FLOAT16 or job.dst.kind == BFLOAT16) and job.channels == 1
+        and job.whole_rows and is_run(&job.dst, job.dst.kind, 1, job.window[0].input_size)
+        and job.window[0].output_size == 1 and LEAST_SPARSE <= plane_size(job) <= MOST_SPARSE
+        and outputs <= plane_size(job) // 32 and outputs <= 2 * WINNERS
+        and (
+            job.indices.data != NULL
+            or job.tile_y >= job.window[1].output_size and job.tile_x >= job.window[2].output_size
+        )
+    )
+
+
 cdef inline void clear_planes(
     grad_t* block, Py_ssize_t block_plane, Py_ssize_t planes, Py_ssize_t n
 ) noexcept nogil:
@@ -607,6 +678,16 @@ cdef Py_ssize_t plan_scatter(
     ):
         job.planes = AT_ONCE * max(1, PART // (AT_ONCE * rows * columns))
         job.planes = max(1, min(job.planes, job.items // (4 * num_threads)))
+    job.sparse = are_few(job)
+    if job.sparse:
+        job.block_columns = columns
+        job.block_rows = rows
+        job.blocks[0] = job.blocks[1] = 1
+        job.planes = max(1, min(SPARSE_PLANES, job.items // (4 * num_threads)))
+        job.chunk = job.window[1].output_size * job.window[2].output_size
+        job.at_values = reserve(job, job.tile_x)
+        job.at_indices = reserve(job, job.chunk * 8 // <Py_ssize_t>sizeof(winner_t))
+        return job.chunk + 64 + rows * columns
     size = job.window[2].output_size * job.tile_c
     job.chunk = max(job.tile_x * job.tile_c, min(2 * WINNERS, job.tile_z * job.tile_y * size))
     job.at_values = reserve(job, job.tile_x * job.tile_c)
@@ -631,7 +712,7 @@ cdef void backward_block(
 ) noexcept nogil:
     cdef tile_t tile
     cdef Py_ssize_t blocks = job.blocks[0] if job.gathers else job.blocks[0] * job.blocks[1]
-    cdef Py_ssize_t row, row_end, item
+    cdef Py_ssize_t row, row_end, item, block_planes
     cdef Py_ssize_t block = index % blocks
     index //= blocks
     tile.limb = WHOLE
@@ -648,7 +729,11 @@ cdef void backward_block(
             else:
                 gather_block(job, &tile, row, row_end, scratch)
             return
-    scatter_block(job, &tile, min(job.planes, job.items - tile.item), block, scratch, grads)
+    block_planes = min(job.planes, job.items - tile.item)
+    if job.sparse:
+        scatter_few(job, &tile, block_planes, scratch, grads)
+    else:
+        scatter_block(job, &tile, block_planes, block, scratch, grads)
 
 
 cdef int max_backward(

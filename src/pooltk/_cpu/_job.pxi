@@ -71,6 +71,7 @@ cdef struct job_t:
     bint gathers          # gradients, instead of scattering them
     bint pairs            # windows of 2 x 2, stride 2
     Py_ssize_t gathered_row, at_gathered, at_grads, at_windows
+    bint sparse           # gradients are few beside the elements that they may reach
     bint direct_block     # gradients are added up in dst itself
     bint whole_rows       # of gradients and indices, which lie one behind the other
     bint direct_grads     # read where they are
