@@ -336,6 +336,20 @@ def _directed():
     yield Case("wide bins of long rows", (2, 5, 4300), 2, output_size=2)
     yield Case("wide bins of pixels", (11, 331, 3), 2, output_size=(4, 3), channels_last=True)
 
+    for rows, columns, kernel in (
+        (12, 15, 3), (9, 30, 3), (7, 63, 3), (15, 20, 5), (14, 21, 7), (12, 24, 6),
+    ):  # fmt: skip
+        yield Case(
+            f"{kernel} side by side of {rows}x{columns}", (5, 8, rows, columns), 2,
+            kernel_size=kernel,
+        )  # fmt: skip
+    yield Case("3 side by side, padded", (5, 8, 11, 28), 2, kernel_size=3, padding=1)
+    for columns, kernel in ((17, 5), (20, 4), (13, 2)):
+        yield Case(
+            f"{kernel} by 3 of {columns} columns", (5, 8, 11, columns), 2,
+            kernel_size=kernel, stride=3,
+        )  # fmt: skip
+
     # Bins, and the inverse of windows that slide by more than 1.
     yield Case("bins", (3, 10, 17), 2, output_size=(4, 7))
     yield Case("more bins than elements", (3, 7, 5), 2, output_size=(11, 12))

@@ -224,7 +224,8 @@ def _prepare(
         # side, where windows do not; all planes as one row would be a thread's alone.
         axes_swap = operation in ("max_pool", "avg_pool")
         planes_merge = axes_swap and (
-            large[0] or axes[-1].output_size == 1 or _are_side_by_side(axes)
+            axes[-1].output_size == 1
+            or (not _are_narrow(axes) if large[0] else _are_side_by_side(axes))
         )
         merging = (axes_swap, planes_merge, large)
         seen = views(axes, channels_last, lead.itemsize, *merging, lead.shape, *strides)
@@ -277,6 +278,16 @@ def _are_side_by_side(axes: tuple[Axis, ...]) -> bool:
     return all(axis.kernel_size == axis.stride for axis in axes) and (
         (len(axes) > 1 and kernel_sizes[0] > 1) or max(kernel_sizes) == 1
     )
+
+
+def _are_narrow(axes: tuple[Axis, ...]) -> bool:
+    """Whether planes have so few columns that many are pooled side by side, or in registers."""
+    columns = axes[-1].input_size
+    if all(axis.kernel_size == 1 for axis in axes[:-1]):
+        return False
+    if axes[-1].kernel_size == 3:
+        return columns <= 24
+    return axes[-1].kernel_size >= 5 and columns <= 40
 
 
 def _as_integers(array: numpy.ndarray | None) -> numpy.ndarray | None:

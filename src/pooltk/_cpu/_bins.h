@@ -1,11 +1,12 @@
-/* Bins of a few elements over planes of few columns: included by _kinds.h.
+/* Bins and windows of a few elements over planes of few columns: included by _kinds.h.
  *
  * The rows of a row of bins are merged into registers, from which permutations pick one tap of all
  * of its bins at a time. What is written behind a row is the beginning of the next one, up to the
  * last plane's end.
  */
 typedef struct {
-    int op, vectors, taps;                /* of a merged row; of the widest bin, in a row */
+    int op, vectors, taps;                /* of a merged row; of the widest bin, in a row, */
+    int least;                            /* and of the narrowest */
     ptrdiff_t planes, src_plane, src_row; /* how far apart, in bytes */
     ptrdiff_t rows, outputs, columns;
     const ptrdiff_t *first, *count;       /* the first row of each row of outputs, and how many */
@@ -48,8 +49,10 @@ static ALWAYS_INLINE void pool_bins_of(int op, int vectors, int taps, const bin_
                     merged[v] = MERGE(merged[v], READ(1));
                 if (count == 3)
                     merged[v] = MERGE(merged[v], READ(2));
-                if (count == 4)
+                if (count >= 4)
                     merged[v] = MERGE(merged[v], MERGE(READ(2), READ(3)));
+                if (count == 5)
+                    merged[v] = MERGE(merged[v], READ(4));
             }
 #undef READ
             for (int t = 0; t < taps; t++) {
@@ -57,14 +60,16 @@ static ALWAYS_INLINE void pool_bins_of(int op, int vectors, int taps, const bin_
                 for (int v = 1; v < vectors; v++)
                     tap[t] = choose_float(
                         at[t][v], _mm256_permutevar8x32_ps(merged[v], from[t][v]), tap[t]);
-                if (op == OP_SUM) /* -0.0 changes no sum */
+                if (op == OP_SUM && t >= b->least) /* -0.0 changes no sum */
                     tap[t] = choose_float(none[t], none[t], tap[t]);
             }
-            result = MERGE(tap[0], tap[1]);
+            result = MERGE(tap[taps == 5], tap[1 + (taps == 5)]);
             if (taps == 3)
                 result = MERGE(result, tap[2]);
-            if (taps == 4)
-                result = MERGE(result, MERGE(tap[2], tap[3]));
+            if (taps >= 4)
+                result = MERGE(result, MERGE(tap[taps - 2], tap[taps - 1]));
+            if (taps == 5) /* as _small.h has it */
+                result = MERGE(tap[0], result);
             if (op == OP_SUM) {
                 result = quotient_float(result, load_float(b->divisors + y * BINS));
                 result = choose_float(unordered_float(result), all_float(NAN), result);
@@ -81,7 +86,8 @@ static void pool_bins(const bin_planes *b)
 {
 #define CASE(op, vectors, taps) \
     case 100 * op + 10 * vectors + taps: pool_bins_of(op, vectors, taps, b); break;
-#define CASES(op, vectors) CASE(op, vectors, 2) CASE(op, vectors, 3) CASE(op, vectors, 4)
+#define CASES(op, vectors) \
+    CASE(op, vectors, 2) CASE(op, vectors, 3) CASE(op, vectors, 4) CASE(op, vectors, 5)
     switch (100 * b->op + 10 * b->vectors + b->taps) {
         CASES(OP_MAX, 2) CASES(OP_MAX, 3) CASES(OP_SUM, 2) CASES(OP_SUM, 3)
     }

@@ -118,6 +118,17 @@ cdef void pool_in_registers(const job_t* job, const tile_t* tile, const acc_t* _
 
 # Bins of a few elements over such planes, as in adaptive pooling (_bins.h).
 
+cdef inline bint are_few_taps(const axis_t* axis) noexcept nogil:
+    """Bins, or windows inside."""
+    if axis.kind == ADAPTIVE:
+        return axis.kernel_size < MOST_BIN  # of more, others are merged first
+    return (
+        axis.kind == SLIDING and axis.dilation == 1 and axis.kernel_size <= MOST_BIN
+        and axis.padding == 0
+        and (axis.output_size - 1) * axis.stride + axis.kernel_size <= axis.input_size
+    )
+
+
 cdef bint bins_fit_registers(const job_t* job, const acc_t* _) noexcept nogil:
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]
@@ -126,9 +137,9 @@ cdef bint bins_fit_registers(const job_t* job, const acc_t* _) noexcept nogil:
             job.src.kind == job.dst.kind == FLOAT32 and not job.divide_first and job.op != RANK
             and job.channels == 1 and job.batch_axes == 1 and job.src.stride[2] == job.src.item
             and takes_each(&job.window[0]) and job.window[0].output_size == 1
-            and height.kind == ADAPTIVE and height.kernel_size <= MOST_BIN
-            and height.output_size <= MOST_BIN_ROWS
-            and width.kind == ADAPTIVE and 2 <= width.kernel_size <= MOST_BIN
+            and are_few_taps(height) and height.output_size <= MOST_BIN_ROWS
+            and are_few_taps(width) and width.kernel_size >= 2
+            and (width.stride == 3 or not job.small)
             and width.output_size <= BINS < width.input_size <= MOST_BIN_VECTORS * BINS
             and results_run_on(job)
             and job.tiles[1] * job.tiles[2] * job.tiles[3] == 1
@@ -148,7 +159,7 @@ cdef void pool_bins_in_registers(const job_t* job, const tile_t* tile) noexcept 
     cdef bin_planes b
     b.op = job.op
     b.vectors = <int>ceil_div(width.input_size, BINS)
-    b.taps = <int>width.kernel_size
+    b.taps = b.least = <int>width.kernel_size
     b.planes = tile.item_end - tile.item
     b.src_plane = job.batch_stride[0][0]
     b.src_row = job.src.stride[1]
@@ -161,12 +172,15 @@ cdef void pool_bins_in_registers(const job_t* job, const tile_t* tile) noexcept 
     for x in range(BINS):
         column = first_tap(width, min(x, b.outputs - 1))
         columns = tap_count(width, min(x, b.outputs - 1))
+        b.least = <int>min(b.least, columns)
         for tap in range(b.taps):
             b.column[tap][x] = <int32_t>(column + min(tap, columns - 1))
             if tap >= columns and job.op == SUM:
                 b.column[tap][x] = -1
         for y in range(b.rows):
-            divisors[y * BINS + x] = <float>(count[y] * columns)
+            divisors[y * BINS + x] = <float>(
+                job.divisor_override if job.divisor_override else count[y] * columns
+            )
     b.first = first
     b.count = count
     b.divisors = divisors

@@ -109,6 +109,8 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
                 job.op == SUM and (acc_t is float or acc_t is double)  # whose counts may differ
             )
             or channels == 1 and width.stride == 2 and 2 <= width.kernel_size <= 3
+            or channels == 1 and width.stride == width.kernel_size == 3
+            and (acc_t is float or acc_t is double)
             or channels == 1 and width.stride == width.kernel_size == 4
         )
         and height.kind == SLIDING and height.dilation == 1 and height.kernel_size <= WIDE_ROWS

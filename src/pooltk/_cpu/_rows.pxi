@@ -126,12 +126,12 @@ cdef extern from "_kinds.h" nogil:
         MOST_BIN
         MOST_BIN_VECTORS
     ctypedef struct bin_planes:
-        int op, vectors, taps
+        int op, vectors, taps, least
         Py_ssize_t planes, src_plane, src_row
         Py_ssize_t rows, outputs, columns
         const Py_ssize_t* first
         const Py_ssize_t* count
-        int32_t column[4][8]
+        int32_t column[5][8]
         const float* divisors
         const char* src
         float* dst

@@ -168,6 +168,14 @@ static ALWAYS_INLINE VECTOR OF_T(pairs_)(int op, VECTOR a, VECTOR b)
     return OF_V(sorted_)(OF_T(joined_)(op, OF_V(even_)(a, b), OF_V(odd_)(a, b)));
 }
 
+#if defined(FLOATING)
+static ALWAYS_INLINE VECTOR OF_T(triples_)(int op, VECTOR a, VECTOR b, VECTOR c)
+{
+    OF_V(thirds_)(&a, &b, &c);
+    return OF_T(joined_)(op, OF_T(joined_)(op, a, b), c);
+}
+#endif
+
 /* Pairs of columns over 2 or 4 rows. */
 static ALWAYS_INLINE VECTOR OF_T(merged_pairs_)(int op, int taps, const S *const *row, ptrdiff_t j)
 {
@@ -202,6 +210,10 @@ static ALWAYS_INLINE VECTOR OF_T(columns_)(
     if (stride == 1)
         return columns == 4 ? OF_T(fours_)(op, row, next)
                             : OF_T(joined_)(op, a, OF_T(fours_)(op, row + next, next));
+#if defined(FLOATING)
+    if (stride == 3)
+        return OF_T(triples_)(op, a, LOAD(row + WIDTH), LOAD(row + 2 * WIDTH));
+#endif
     if (columns == 2)
         return OF_T(pairs_)(op, a, LOAD(row + WIDTH));
     if (columns == 3) {
@@ -468,7 +480,7 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
     }
 #endif
 #if defined(NEIGHBOURS)
-    if (columns == 3 && op != OP_RANK && (stride == 1 ? finish != DIVIDED_EACH : APART) &&
+    if (columns == 3 && stride <= 2 && op != OP_RANK && (stride == 1 ? finish != DIVIDED_EACH : APART) &&
         w->channels == 1 && w->before <= 1 && w->outputs >= WIDTH &&
         1 - w->before + stride * (w->outputs - 1) < w->columns_inside) {
         if (w->taps == 1) {
@@ -543,6 +555,12 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
     }
 }
 
+#if defined(FLOATING)
+#define THREES_SIDE_BY_SIDE(op, finish) \
+    case 33: OF_T(pool_rows_)(op, 3, 3, finish, w); break;
+#else
+#define THREES_SIDE_BY_SIDE(op, finish)
+#endif
 #define FOR_COLUMNS(op, finish)                            \
     switch (10 * w->columns + (w->channels > 1 ? 1 : w->stride)) { \
     case 11: OF_T(pool_rows_)(op, 1, 1, finish, w); break; \
@@ -550,6 +568,7 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
     case 22: OF_T(pool_rows_)(op, 2, 2, finish, w); break; \
     case 31: OF_T(pool_rows_)(op, 3, 1, finish, w); break; \
     case 32: OF_T(pool_rows_)(op, 3, 2, finish, w); break; \
+    THREES_SIDE_BY_SIDE(op, finish)                        \
     case 41: OF_T(pool_rows_)(op, 4, 1, finish, w); break; \
     case 44: OF_T(pool_rows_)(op, 4, 4, finish, w); break; \
     case 51: OF_T(pool_rows_)(op, 5, 1, finish, w); break; \
@@ -604,6 +623,7 @@ static void OF_T(pool_small_)(const small_windows *w)
 #undef MERGE_ALL_TAPS
 #undef MERGES
 #undef FOR_COLUMNS
+#undef THREES_SIDE_BY_SIDE
 #undef JOIN2
 #undef JOIN
 #undef OF_T

@@ -271,6 +271,59 @@ DEFINE_OPERANDS(double)
 #define sum_operand_double load_double
 #define rank_operand_double load_double
 
+/* Every third element of three neighbouring vectors, from the first, the second and the third on. */
+#if defined(__SSE2__) || defined(_M_X64)
+#if defined(__AVX2__) /* halves that have what half of the results need */
+#define HALVES_APART(T, a, b, c, BLEND, PERMUTE)                               \
+    VECTOR_##T first = BLEND(*a, *b, WIDTH_##T == 8 ? 0xF0 : 0xC), last;       \
+    VECTOR_##T middle = PERMUTE(*a, *c, 0x21);                                 \
+    last = BLEND(*b, *c, WIDTH_##T == 8 ? 0xF0 : 0xC)
+#define FLOATS_APART(a, b, c) \
+    HALVES_APART(float, a, b, c, _mm256_blend_ps, _mm256_permute2f128_ps)
+#define DOUBLES_APART(a, b, c) \
+    HALVES_APART(double, a, b, c, _mm256_blend_pd, _mm256_permute2f128_pd)
+#define SHUFFLED_FLOATS _mm256_shuffle_ps
+#define SHUFFLED_DOUBLES _mm256_shuffle_pd
+#else
+#define FLOATS_APART(a, b, c) VECTOR_float first = *a, middle = *b, last = *c
+#define DOUBLES_APART(a, b, c) VECTOR_double first = *a, middle = *b, last = *c
+#define SHUFFLED_FLOATS _mm_shuffle_ps
+#define SHUFFLED_DOUBLES(a, b, order) _mm_shuffle_pd(a, b, (order) & 3)
+#endif
+static ALWAYS_INLINE void thirds_float(VECTOR_float *a, VECTOR_float *b, VECTOR_float *c)
+{
+    FLOATS_APART(a, b, c);
+    *a = SHUFFLED_FLOATS(first, SHUFFLED_FLOATS(middle, last, 0x5A), 0x8C);
+    *b = SHUFFLED_FLOATS(SHUFFLED_FLOATS(first, middle, 0x05),
+                         SHUFFLED_FLOATS(middle, last, 0xAF), 0x88);
+    *c = SHUFFLED_FLOATS(SHUFFLED_FLOATS(first, middle, 0x5A), last, 0xC8);
+}
+
+static ALWAYS_INLINE void thirds_double(VECTOR_double *a, VECTOR_double *b, VECTOR_double *c)
+{
+    DOUBLES_APART(a, b, c);
+    *a = SHUFFLED_DOUBLES(first, middle, 0xA);
+    *b = SHUFFLED_DOUBLES(first, last, 0x5);
+    *c = SHUFFLED_DOUBLES(middle, last, 0xA);
+}
+#else
+#define DEFINE_THIRDS(T)                                                                \
+    static ALWAYS_INLINE void thirds_##T(VECTOR_##T *a, VECTOR_##T *b, VECTOR_##T *c)   \
+    {                                                                                   \
+        T all[3 * WIDTH_##T], third[3][WIDTH_##T];                                      \
+        store_##T(all, *a);                                                             \
+        store_##T(all + WIDTH_##T, *b);                                                 \
+        store_##T(all + 2 * WIDTH_##T, *c);                                             \
+        for (int j = 0; j < 3 * WIDTH_##T; j++)                                         \
+            third[j % 3][j / 3] = all[j];                                               \
+        *a = load_##T(third[0]);                                                        \
+        *b = load_##T(third[1]);                                                        \
+        *c = load_##T(third[2]);                                                        \
+    }
+DEFINE_THIRDS(float)
+DEFINE_THIRDS(double)
+#endif
+
 /* Halves as vectors of floats. What is written has no NaN but NAN or -NAN: plain_nans sees to it. */
 #if defined(__AVX2__)
 static ALWAYS_INLINE __m256 plain_nans(__m256 a)
