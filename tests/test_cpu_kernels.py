@@ -234,7 +234,7 @@ def test_whole_planes_of_channels(length, channels):
         check_average(case, array_of(case.shape, "float32", seed=12))
 
 
-@pytest.mark.parametrize("dtype", ["int64", "uint64", "uint8"])
+@pytest.mark.parametrize("dtype", ["int64", "uint64", "int32", "uint8"])
 @each_case()
 def test_average_of_integers(case, dtype):
     x = array_of(case.shape, dtype, seed=2)
@@ -245,7 +245,7 @@ def test_average_of_integers(case, dtype):
 
 @pytest.mark.parametrize("divisor", [None, 1, 2, 16, 128, 256, -4])
 @pytest.mark.parametrize("kernel_size", [2, 4, (1, 2), (4, 1), 3])
-@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16"])
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "uint32", "int32"])
 def test_average_of_short_integers(dtype, kernel_size, divisor):
     """Powers of two are shifted by where the quotient fits, and all others divided by."""
     for shape, channels_last in (((3, 4, 5), False), ((2, 9, 70), False), ((9, 11, 33), True)):

@@ -220,6 +220,26 @@ _ADAPTIVE = [
     )
 ]
 
+# Calls of everyday that no network of the list makes: kernel_size alone, above all.
+_EVERYDAY = [
+    *[pool((8, 64, 112, 112), 3) for pool in (_max, _avg)],
+    *[pool(_square(8, 256, 12), 3) for pool in (_max, _avg)],
+    _avg(_square(8, 256, 20), 5),
+    _avg(_square(8, 256, 14), 7),
+    _avg(_square(8, 64, 56), 7),
+    _max((8, 64, 112, 112), 5, 2, 2),
+    _max((8, 64, 112, 112), 3, 1, 1, dilation=2),
+    _max((8, 64, 112, 112), 16),
+    *[_bins("avg", (8, 64, 112, 112), size) for size in (2, 50)],
+    _bins("max", (1, 3, 480, 640), (31, 37)),
+    _bins("avg", _AUDIO, 999),
+]
+_EVERYDAY_OTHER = [
+    *_with([_avg((8, 64, 112, 112), 2)], dtype="int32"),
+    *[c for dtype in ("float16", "uint8") for c in _with([_GLOBAL[2]], dtype=dtype)],
+    *[c for dtype in ("float16", "uint8") for c in _with([_EVERYDAY[0]], dtype=dtype)],
+]
+
 # A smaller selection, for what would multiply all of them.
 _SOME = [
     *_TABLE,
@@ -260,6 +280,7 @@ def _groups() -> Iterator[tuple[str, list[Case]]]:
     yield "1d", _both_layouts(_1D)
     yield "3d", _both_layouts(_3D)
     yield "adaptive", _both_layouts(_ADAPTIVE)
+    yield "everyday", [*_both_layouts(_EVERYDAY), *_EVERYDAY_OTHER]
     dtypes = "float16", "bfloat16", "float64", "uint8", "int16"
     yield "dtypes", [c for dtype in dtypes for c in _with(_SOME, dtype=dtype)]
     maxima = [c for c in _SOME if c.is_max]

@@ -28,6 +28,12 @@ cdef void pool_row(
                 job.op, src + n, src + n + shift, src + n + 2 * shift,
                 dst + j * channels, channels,
             )
+    elif channels >= 8 and 2 * axis.stride >= axis.kernel_size:
+        for j in range(outputs):  # no more windows than there are outputs
+            n = j * axis.stride * channels
+            slide(
+                job.op, src + n, dst + j * channels, even, odd, channels, shift, axis.kernel_size
+            )
     else:
         n = ((outputs - 1) * axis.stride + 1) * channels
         # The last doubling may not write to where it reads from, and `every` reads ahead of

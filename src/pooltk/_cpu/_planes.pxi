@@ -38,7 +38,8 @@ cdef bint planes_may_join(const job_t* job) noexcept nogil:
         and (
             width.kind == ADAPTIVE
             or width.input_size <= (SHORT if job.small and are_threes(width) else NARROW)
-            or width.input_size <= APART and 5 <= width.stride
+            # which are added up as those of one tall plane are, unless they are wide bins
+            or width.input_size <= APART and 5 <= width.stride and width.kernel_size < WIDE_BIN
         )
     ):
         inner = joined_job(job)

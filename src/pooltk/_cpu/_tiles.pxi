@@ -313,6 +313,17 @@ cdef void pool_chunk(const job_t* job, tile_t* tile, acc_t* scratch) noexcept no
             store_columns(&job.dst, row, dst, outputs, tile.channels)
 
 
+cdef inline bint means_are_long(const job_t* job) noexcept nogil:
+    """Whether sums of 32-bit integers have less than 51 bits, and divisors too."""
+    cdef Py_ssize_t taps = 1, most = 1 << 19
+    cdef int axis
+    for axis in range(3):
+        taps *= min(most, min(job.window[axis].kernel_size, job.window[axis].input_size))
+        if taps >= most:
+            return False
+    return job.src.item == 4 and -1e15 < job.divisor_override < 1e15
+
+
 cdef void store_quotients(
     const job_t* job, const tile_t* tile, const acc_t* sums, const acc_t* low,
     const acc_t* counts, Py_ssize_t divisor, char* dst, Py_ssize_t outputs,
@@ -321,19 +332,17 @@ cdef void store_quotients(
     cdef Py_ssize_t x, c, j, sx = job.dst.stride[2], sc = job.dst.stride[3]
     cdef int64_t by, high, rest
     cdef char* place
-    if acc_t is int32_t:
-        if tile.channels == 1 or sx == tile.channels * sc:
+    cdef Py_ssize_t pixels = outputs, n = tile.channels
+    if acc_t is int32_t or means_are_long(job):
+        if tile.channels == 1 or sx == tile.channels * sc:  # all elements of the row
+            sc = sx if tile.channels == 1 else sc
+            pixels = 1
+            n *= outputs
+        for x in range(pixels):
             store_mean_row(
-                job.dst.kind, sums, counts, <double>divisor, job.small_sums, dst,
-                sx if tile.channels == 1 else sc, outputs * tile.channels,
+                job.dst.kind, sums + x * n, NULL if counts == NULL else counts + x * n,
+                <double>divisor, job.small_sums, dst + x * sx, sc, n,
             )
-        else:
-            for x in range(outputs):
-                store_mean_row(
-                    job.dst.kind, sums + x * tile.channels,
-                    NULL if counts == NULL else counts + x * tile.channels,
-                    <double>divisor, job.small_sums, dst + x * sx, sc, tile.channels,
-                )
         return
     for x in range(outputs):
         for c in range(tile.channels):
