@@ -12,6 +12,7 @@ import numpy
 
 from ._geometry import Axis
 
+_MOST_ROWS = 8  # of windows whose sums share none with others': WIDE_ROWS of _job.pxi
 _WHOLE = Axis(1, 1, 1, 1, 1, 0, 0)  # the depth of an image, the height of a line
 
 
@@ -79,7 +80,8 @@ def views(
     windows = list(axes)
     steps_of = [[stride[axis] for stride in strides] for axis in pooled]
     _fold_whole_axes(windows, steps_of, large)
-    if planes_merge:
+    # Sums of more rows depend on what merges, which must not depend on a result that is given.
+    if planes_merge and all(axis.kernel_size <= _MOST_ROWS for axis in windows[:-1]):
         _merge_rows(windows, steps_of, large)
     # Bins of many planes are pooled side by side, and their sums in another order than those of
     # one: they must not become one by the strides of a result, which may be given.

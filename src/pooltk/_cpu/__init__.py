@@ -7,7 +7,7 @@ result.
 """
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from math import gcd
 from typing import Any
 
@@ -19,8 +19,6 @@ from . import _levels, _threads
 
 # Elements that a thread has to have to be worth its start.
 _WORK_OF_A_THREAD = 1 << 16
-
-_WIDE_ROWS = 8  # as in _job.pxi
 
 _SLIDING, _ADAPTIVE, _TRANSPOSED = range(3)  # as in _windows.pxi
 
@@ -218,7 +216,6 @@ def _prepare(
     `large` arrays have the input's shape.
     """
     run = None
-    copies = False
     work = 0  # elements that decide how many threads are worth their start
     if all(array.size for array in arrays):
         lead = arrays[0]
@@ -230,17 +227,8 @@ def _prepare(
             axes[-1].output_size == 1
             or (not _are_narrow(axes) if large[0] else _are_side_by_side(axes))
         )
-        see = partial(
-            views, axes, channels_last, lead.itemsize, axes_swap, planes_merge, large, lead.shape
-        )
-        seen = see(*strides)
-        if operation == "avg_pool" and max(axis.kernel_size for axis in axes) > _WIDE_ROWS:
-            # Sums of wide windows depend on what merged, which must not depend on a result given.
-            new = _result(None, lead, arrays[1].dtype, arrays[1].shape)
-            copies = seen.axes != see(strides[0], new.strides).axes
-            if copies:
-                arrays = (lead, new)
-                seen = see(strides[0], new.strides)
+        merging = (axes_swap, planes_merge, large)
+        seen = views(axes, channels_last, lead.itemsize, *merging, lead.shape, *strides)
         described = [_array(seen, place, array) for place, array in enumerate(arrays)]
         table = (windows or _windows)(seen.axes)
         plan = getattr(_levels.kernels(), operation)(*described, seen.batch, table, *more(seen))
@@ -259,8 +247,7 @@ def _prepare(
         indices: numpy.ndarray | None = None,
         grad: numpy.ndarray | None = None,
     ) -> Any:
-        given = dst
-        if dst is None or copies:
+        if dst is None:
             like = src if grad is None else grad
             if c_order:  # takes a fifth of the time
                 dst = numpy.empty(shape, dtype)
@@ -277,9 +264,6 @@ def _prepare(
             run(threads, *map(_as_integers, (src, dst, indices, grad)))
         else:
             run(threads, src, dst, indices, grad)
-        if copies:
-            given[...] = dst  # type: ignore[index]
-            return given
         return (dst, indices) if with_indices else dst
 
     if len(_ready) >= _MOST_READY:
