@@ -124,21 +124,16 @@ cdef inline bint has_bins(const job_t* job) noexcept nogil:
 
 cdef void place_bins(const job_t* job, const tile_t* tile, Py_ssize_t* bins) noexcept nogil:
     """Of each output where its taps begin in the tile, how many, and how many have the same:
-    divisions that are not to be repeated for each row, nor, of adaptive bins, for each output."""
+    divisions that are not to be repeated for each row, nor, of bins, for each output or run."""
     cdef const axis_t* axis = &job.window[2]
     cdef Py_ssize_t x = tile.x, run
-    cdef Py_ssize_t* same = NULL
     cdef adaptive_t bin
-    if axis.kind == ADAPTIVE:
+    if axis.kind == ADAPTIVE and axis.output_size <= axis.input_size:  # no two have the same
         bin = adaptive_bin(axis, x)
         for x in range(tile.x, tile.x_end):
             bins[0] = (bin.first - tile.column) * tile.channels
             bins[1] = next_bin(&bin)
             bins[2] = 1
-            if same != NULL and same[0] == bins[0] and same[1] == bins[1]:
-                same[2] += 1
-            else:
-                same = bins
             bins += 3
         return
     while x < tile.x_end:
