@@ -225,7 +225,7 @@ def _prepare(
         axes_swap = operation in ("max_pool", "avg_pool")
         planes_merge = axes_swap and (
             axes[-1].output_size == 1
-            or (not _are_narrow(axes) if large[0] else _are_side_by_side(axes))
+            or (not _are_narrow(axes, lead.dtype) if large[0] else _are_side_by_side(axes))
         )
         merging = (axes_swap, planes_merge, large)
         seen = views(axes, channels_last, lead.itemsize, *merging, lead.shape, *strides)
@@ -280,13 +280,13 @@ def _are_side_by_side(axes: tuple[Axis, ...]) -> bool:
     )
 
 
-def _are_narrow(axes: tuple[Axis, ...]) -> bool:
+def _are_narrow(axes: tuple[Axis, ...], dtype: numpy.dtype) -> bool:
     """Whether planes have so few columns that many are pooled side by side, or in registers."""
     columns = axes[-1].input_size
     if all(axis.kernel_size == 1 for axis in axes[:-1]):
         return False
     if axes[-1].kernel_size == 3:
-        return columns <= 24
+        return columns <= (24 if dtype == numpy.float32 else 20)
     return axes[-1].kernel_size >= 5 and columns <= 40
 
 

@@ -266,44 +266,6 @@ cdef void store_row(
         store_elements(src, <acc_t*>dst, stride, n)
 
 
-cdef void quotients(
-    const int32_t* sums, const int32_t* counts, double rest, double* dst, Py_ssize_t n
-) noexcept nogil:
-    cdef Py_ssize_t j
-    if counts == NULL:
-        for j in range(n):
-            dst[j] = sums[j] / rest
-    else:
-        for j in range(n):
-            dst[j] = sums[j] / (rest * counts[j])
-
-
-cdef void round_and_saturate(kind_t kind, double* values, Py_ssize_t n) noexcept nogil:
-    """To integers, half to even: adding and taking away 1.5 * 2**52 does it in vector code."""
-    cdef double shift = 6755399441055744.0, least = least_of(kind), most = most_of(kind)
-    cdef Py_ssize_t i
-    for i in range(n):
-        values[i] = values[i] + shift - shift
-        values[i] = least if values[i] < least else values[i]
-        values[i] = most if values[i] > most else values[i]
-
-
-cdef void store_means(
-    kind_t kind, const int32_t* sums, const int32_t* counts, double rest, char* dst,
-    Py_ssize_t stride, Py_ssize_t n,
-) noexcept nogil:
-    """Averages of short integers, in double: its quotients are never taken for a tie wrongly."""
-    cdef double values[QUOTIENTS]
-    cdef Py_ssize_t j = 0, count
-    while j < n:
-        count = min(QUOTIENTS, n - j)
-        quotients(sums + j, NULL if counts == NULL else counts + j, rest, values, count)
-        if kind > BFLOAT16:
-            round_and_saturate(kind, values, count)
-        store_row(kind, values, dst + j * stride, stride, count)
-        j += count
-
-
 cdef extern from *:
     """
     /* Vector code has no conversion of 64-bit integers, but bits that are a double's. */
@@ -318,21 +280,46 @@ cdef extern from *:
     double double_of_short(int64_t value) noexcept nogil
 
 
-cdef void store_long_means(
-    kind_t kind, const int64_t* sums, const int64_t* counts, double rest, char* dst,
+cdef inline double double_of(acc_t sum) noexcept nogil:
+    if acc_t is int64_t:
+        return double_of_short(sum)
+    else:
+        return <double>sum
+
+
+cdef void quotients(
+    const acc_t* sums, const acc_t* counts, double rest, double* dst, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t j
+    if counts == NULL:
+        for j in range(n):
+            dst[j] = double_of(sums[j]) / rest
+    else:
+        for j in range(n):
+            dst[j] = double_of(sums[j]) / (rest * double_of(counts[j]))
+
+
+cdef void round_and_saturate(kind_t kind, double* values, Py_ssize_t n) noexcept nogil:
+    """To integers, half to even: adding and taking away 1.5 * 2**52 does it in vector code."""
+    cdef double shift = 6755399441055744.0, least = least_of(kind), most = most_of(kind)
+    cdef Py_ssize_t i
+    for i in range(n):
+        values[i] = values[i] + shift - shift
+        values[i] = least if values[i] < least else values[i]
+        values[i] = most if values[i] > most else values[i]
+
+
+cdef void store_means(
+    kind_t kind, const acc_t* sums, const acc_t* counts, double rest, char* dst,
     Py_ssize_t stride, Py_ssize_t n,
 ) noexcept nogil:
-    """As store_means, of sums of less than 51 bits."""
+    """Averages of integers of up to 32 bits, in double: its quotients are never taken for a tie
+    wrongly. Of 32 bits, sums and counts have less than 51."""
     cdef double values[QUOTIENTS]
-    cdef Py_ssize_t j = 0, count, i
+    cdef Py_ssize_t j = 0, count
     while j < n:
         count = min(QUOTIENTS, n - j)
-        if counts == NULL:
-            for i in range(count):
-                values[i] = double_of_short(sums[j + i]) / rest
-        else:
-            for i in range(count):
-                values[i] = double_of_short(sums[j + i]) / (rest * double_of_short(counts[j + i]))
+        quotients(sums + j, NULL if counts == NULL else counts + j, rest, values, count)
         if kind > BFLOAT16:
             round_and_saturate(kind, values, count)
         store_row(kind, values, dst + j * stride, stride, count)
@@ -382,20 +369,21 @@ cdef void store_mean_row(
     kind_t kind, const acc_t* sums, const acc_t* counts, double rest, bint small,
     char* dst, Py_ssize_t stride, Py_ssize_t n,
 ) noexcept nogil:
-    if acc_t is int64_t:
-        store_long_means(kind, sums, counts, rest, dst, stride, n)
-    elif acc_t is int32_t:
-        small = small and counts == NULL and -1e6 < rest < 1e6
-        if small and kind == UINT8 and stride == 1:
-            store_small_means(sums, <float>rest, <uint8_t*>dst, n, 0, 255)
-        elif small and kind == INT8 and stride == 1:
-            store_small_means(sums, <float>rest, <int8_t*>dst, n, -128, 127)
-        elif small and kind == UINT16 and stride == 2:
-            store_small_means(sums, <float>rest, <uint16_t*>dst, n, 0, 65535)
-        elif small and kind == INT16 and stride == 2:
-            store_small_means(sums, <float>rest, <int16_t*>dst, n, -32768, 32767)
-        else:
-            store_means(kind, sums, counts, rest, dst, stride, n)
+    if acc_t is int32_t:
+        if small and counts == NULL and -1e6 < rest < 1e6:
+            if kind == UINT8 and stride == 1:
+                store_small_means(sums, <float>rest, <uint8_t*>dst, n, 0, 255)
+                return
+            if kind == INT8 and stride == 1:
+                store_small_means(sums, <float>rest, <int8_t*>dst, n, -128, 127)
+                return
+            if kind == UINT16 and stride == 2:
+                store_small_means(sums, <float>rest, <uint16_t*>dst, n, 0, 65535)
+                return
+            if kind == INT16 and stride == 2:
+                store_small_means(sums, <float>rest, <int16_t*>dst, n, -32768, 32767)
+                return
+    store_means(kind, sums, counts, rest, dst, stride, n)
 
 
 cdef void store_quotient(

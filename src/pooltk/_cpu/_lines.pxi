@@ -139,7 +139,7 @@ cdef bint bins_fit_registers(const job_t* job, const acc_t* _) noexcept nogil:
             and takes_each(&job.window[0]) and job.window[0].output_size == 1
             and are_few_taps(height) and height.output_size <= MOST_BIN_ROWS
             and are_few_taps(width) and width.kernel_size >= 2
-            and (width.stride == 3 or not job.small)
+            and (width.stride == 3 or not job.small)  # of 3 side by side, too few for _small.h
             and width.output_size <= BINS < width.input_size <= MOST_BIN_VECTORS * BINS
             and results_run_on(job)
             and job.tiles[1] * job.tiles[2] * job.tiles[3] == 1
