@@ -297,6 +297,32 @@ def test_the_first_of_equals_wins(windows, dtype):
             check_max(Case("", shape, 2, **windows), x)
 
 
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize(
+    "windows",
+    [
+        {"kernel_size": 2, "stride": 2},
+        {"kernel_size": 3, "stride": 2, "padding": 1},
+        {"kernel_size": 3, "stride": 1, "padding": 1},
+        {"kernel_size": (4, 1), "stride": (3, 1)},
+        {"kernel_size": 6, "stride": 3},
+        {"output_size": (25, 24)},
+        {"output_size": (7, 6)},
+    ],
+    ids=str,
+)
+def test_large_arrays(windows, channels_last):
+    """From 8 MB on, what comes next is fetched ahead: the results are those of each item alone."""
+    shape = (9, 60, 61, 64) if channels_last else (9, 64, 60, 61)
+    x = array_of(shape, "float32", seed=22)
+    assert x.nbytes > 8 << 20
+    case = Case("", shape, 2, channels_last=channels_last, **windows)
+    for name in "max_pool", "avg_pool":
+        whole = answers(lambda name=name: case.pool(name, x))
+        for item, part in zip(x, whole, strict=True):
+            assert_same_bits(case.pool(name, item), part)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("columns", [*range(7, 21), 31, 57, 64, 111, 4099])
 def test_threes_apart(columns, dtype):
