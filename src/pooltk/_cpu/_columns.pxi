@@ -145,18 +145,18 @@ cdef void place_bins(const job_t* job, const tile_t* tile, Py_ssize_t* bins) noe
         x += run
 
 
-cdef inline bint are_few_pixels(const job_t* job, const acc_t* _) noexcept nogil:
+cdef inline bint are_few_pixels(const job_t* job) noexcept nogil:
     """Whether bins of a row have so few that they are merged in registers, and divided there."""
     cdef const axis_t* width = &job.window[2]
-    return (acc_t is float or acc_t is double) and has_bins(job) and (
+    return are_floats(job) and has_bins(job) and (
         width.kind == ADAPTIVE and width.kernel_size <= 4 and job.channels >= LANES
     )
 
 
-cdef inline bint are_short_runs(const job_t* job, const acc_t* _) noexcept nogil:
+cdef inline bint are_short_runs(const job_t* job) noexcept nogil:
     """Whether bins of one channel are reduced in vectors."""
     cdef const axis_t* width = &job.window[2]
-    return (acc_t is float or acc_t is double) and has_bins(job) and (
+    return are_floats(job) and has_bins(job) and (
         width.kind == ADAPTIVE and 4 < width.kernel_size <= SHORT_RUN
         and job.channels == 1 and job.op != RANK
     )
@@ -173,14 +173,15 @@ cdef void pool_row_by_bins(
     cdef Py_ssize_t channels = tile.channels, step = axis.step, x = tile.x, run, count, i
     cdef const acc_t* tap
     cdef const acc_t* rows[4]
-    if are_few_pixels(job, dst):
-        merge_few_pixels(job, tile, y, src, bins, dst)
-        return
-    if are_short_runs(job, dst):
-        merge_short_runs(
-            job.op, src, src + tile.columns, bins, axis.kernel_size, tile.x_end - x, dst
-        )
-        return
+    if acc_t is float or acc_t is double:
+        if job.few_pixels:
+            merge_few_pixels(job, tile, y, src, bins, dst)
+            return
+        if job.short_runs:
+            merge_short_runs(
+                job.op, src, src + tile.columns, bins, axis.kernel_size, tile.x_end - x, dst
+            )
+            return
     while x < tile.x_end:
         tap = src + bins[0]
         count = bins[1]
@@ -295,7 +296,7 @@ cdef void reduce_windows(
         )
         return
     if (
-        channels == 1 and (job.direct_rows or acc_t is float and are_halves(job, scratch) and (
+        channels == 1 and (job.direct_rows or acc_t is float and are_halves(job) and (
             job.src.stride[2] == job.src.item and axis.kernel_size >= LANES
         ))
         and taps.count[0] * taps.count[1] == 1
@@ -333,11 +334,11 @@ cdef void reduce_windows(
         dst += channels
 
 
-cdef bint runs_may_join(const job_t* job, const acc_t* _) noexcept nogil:
+cdef bint runs_may_join(const job_t* job) noexcept nogil:
     """Whether windows are runs of one row, of short integers or halves, too few for vectors."""
     cdef const axis_t* axis = &job.window[2]
     return (
-        not (acc_t is float or acc_t is double) and job.channels == 1 and job.src.item <= 2
+        not are_floats(job) and job.channels == 1 and job.src.item <= 2
         and job.window[0].kernel_size == job.window[1].kernel_size == 1
         and job.src.stride[2] == job.src.item and axis.kernel_size <= MOST_JOINED_RUN
         and axis.kind == SLIDING and axis.padding == 0 and axis.step == 1

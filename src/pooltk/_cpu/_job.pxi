@@ -52,6 +52,8 @@ ctypedef const Py_ssize_t* sizes_t
 
 cdef struct job_t:
     int op
+    kind_t acc            # what is computed with: acc_t,
+    Py_ssize_t acc_item   # and its bytes
     job_t* inner          # the operation on planes side by side
     axis_t window[3]      # depth, height, width
     Py_ssize_t channels
@@ -99,6 +101,8 @@ cdef struct job_t:
     bint wide_rows        # windows overlap so much along the height that they share merges
     bint rows_repeat      # more rows of outputs than of the input: many have the same windows
     bint rows_at_once     # of a plane so small that all its rows make one long row
+    bint few_pixels       # of bins: they are merged in registers, and divided there
+    bint short_runs       # of one channel are bins of a row, which are reduced in vectors
     bint merged_rows      # are what src has: windows have one, or few that are merged with columns
     bint rows_first       # are merged before planes are side by side
     bint whole_windows    # a window is reduced where it lies,
@@ -177,7 +181,7 @@ cdef inline char* address(
 
 
 cdef inline acc_t identity_of(const job_t* job, const acc_t* _) noexcept nogil:
-    if job.op == SUM:
+    if is_sum(job.op, _):
         return 0
     if acc_t is double:
         if job.op == RANK:

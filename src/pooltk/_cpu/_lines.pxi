@@ -5,12 +5,12 @@ cdef enum:
     SPREAD_PLANES = 128  # for which the tables of _spread.h are made once
 
 
-cdef in_registers_t what_fits_registers(const job_t* job, const acc_t* _) noexcept nogil:
-    if planes_fit_registers(job, _):
+cdef in_registers_t what_fits_registers(const job_t* job) noexcept nogil:
+    if planes_fit_registers(job):
         return WINDOWS_OF_LINES
-    if bins_fit_registers(job, _):
+    if bins_fit_registers(job):
         return BINS_OF_LINES
-    if spread_fits_registers(job, _):
+    if spread_fits_registers(job):
         return GRADIENTS_OF_LINES
     return NOTHING
 
@@ -38,15 +38,15 @@ cdef inline bint results_run_on(const job_t* job) noexcept nogil:
     )
 
 
-cdef bint planes_fit_registers(const job_t* job, const acc_t* _) noexcept nogil:
+cdef bint planes_fit_registers(const job_t* job) noexcept nogil:
     """Whether all taps of a plane's windows may stay in registers."""
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]
     cdef Py_ssize_t vectors = ceil_div(width.input_size * job.src.item, REGISTER)
     if not (
         (
-            acc_t is float and job.src.kind == kind_of(_)
-            or HALVES_IN_REGISTERS and acc_t is int16_t and are_halves(job, _)
+            job.acc == job.src.kind == FLOAT32
+            or HALVES_IN_REGISTERS and job.acc == INT16 and are_halves(job)
         )
         and job.small and job.channels == 1 and job.batch_axes == 1
         and job.tiles[3] == 1 and (job.tiles[2] == 1 or width.kernel_size == 2)
@@ -69,18 +69,16 @@ cdef bint planes_fit_registers(const job_t* job, const acc_t* _) noexcept nogil:
     return width.stride == 1
 
 
-cdef void pool_in_registers(const job_t* job, const tile_t* tile, const acc_t* _) noexcept nogil:
+cdef void pool_in_registers(const job_t* job, const tile_t* tile) noexcept nogil:
     """Planes of a tile, or of one plane the rows of its windows side by side."""
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]
     cdef Py_ssize_t line = ceil_div(width.input_size * job.src.item, REGISTER) * REGISTER
     cdef Py_ssize_t x, i
     cdef Py_ssize_t rows[3]
-    cdef acc_t divisors[3 * LINE]
+    cdef float divisors[3 * LINE]  # of sums, which are of floats
     cdef small_windows w
-    if not (acc_t is float or acc_t is int16_t):
-        return
-    line //= sizeof(acc_t)
+    line //= job.acc_item
     w.op = job.op
     w.columns = <int>width.kernel_size
     w.stride = <int>width.stride
@@ -108,9 +106,9 @@ cdef void pool_in_registers(const job_t* job, const tile_t* tile, const acc_t* _
     rows[2] = w.lines - 1
     for i in range(3 if job.op == SUM and width.kernel_size == 3 else 0):
         for x in range(line):
-            divisors[i * line + x] = <acc_t>job.divisor_override
+            divisors[i * line + x] = <float>job.divisor_override
             if not job.divisor_override:
-                divisors[i * line + x] = <acc_t>(rows_count(job, 0, rows[i]) * max(1, window_count(
+                divisors[i * line + x] = <float>(rows_count(job, 0, rows[i]) * max(1, window_count(
                     &job.count[2], min(x, w.outputs - 1), job.count_include_pad
                 )))
     pool_planes_in_registers(job.src.kind, &w)
@@ -129,22 +127,20 @@ cdef inline bint are_few_taps(const axis_t* axis) noexcept nogil:
     )
 
 
-cdef bint bins_fit_registers(const job_t* job, const acc_t* _) noexcept nogil:
+cdef bint bins_fit_registers(const job_t* job) noexcept nogil:
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]
-    if acc_t is float:
-        return (
-            job.src.kind == job.dst.kind == FLOAT32 and not job.divide_first and job.op != RANK
-            and job.channels == 1 and job.batch_axes == 1 and job.src.stride[2] == job.src.item
-            and takes_each(&job.window[0]) and job.window[0].output_size == 1
-            and are_few_taps(height) and height.output_size <= MOST_BIN_ROWS
-            and are_few_taps(width) and width.kernel_size >= 2
-            and (width.stride == 3 or not job.small)  # of 3 side by side, too few for _small.h
-            and width.output_size <= BINS < width.input_size <= MOST_BIN_VECTORS * BINS
-            and results_run_on(job)
-            and job.tiles[1] * job.tiles[2] * job.tiles[3] == 1
-        )
-    return False
+    return (
+        job.acc == job.src.kind == job.dst.kind == FLOAT32 and not job.divide_first
+        and job.channels == 1 and job.batch_axes == 1 and job.src.stride[2] == job.src.item
+        and takes_each(&job.window[0]) and job.window[0].output_size == 1
+        and are_few_taps(height) and height.output_size <= MOST_BIN_ROWS
+        and are_few_taps(width) and width.kernel_size >= 2
+        and (width.stride == 3 or not job.small)  # of 3 side by side, too few for _small.h
+        and width.output_size <= BINS < width.input_size <= MOST_BIN_VECTORS * BINS
+        and results_run_on(job)
+        and job.tiles[1] * job.tiles[2] * job.tiles[3] == 1
+    )
 
 
 cdef void pool_bins_in_registers(const job_t* job, const tile_t* tile) noexcept nogil:
@@ -211,27 +207,23 @@ cdef inline Py_ssize_t windows_over(const axis_t* axis, Py_ssize_t i) noexcept n
     )
 
 
-cdef bint spread_fits_registers(const job_t* job, const acc_t* _) noexcept nogil:
+cdef bint spread_fits_registers(const job_t* job) noexcept nogil:
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]
-    if acc_t is float:
-        return (
-            job.op == SUM and job.src.kind == job.dst.kind == FLOAT32
-            and job.channels == 1 and job.batch_axes == 1
-            and takes_each(&job.window[0]) and job.window[0].output_size == 1
-            and spreads_few(height, MOST_SPREAD_ROWS) and spreads_few(width, SPREAD)
-            and height.output_size <= MOST_SPREAD_TO
-            and SPREAD <= width.output_size <= MOST_SPREAD_TO
-            and job.src.stride[2] == job.src.item and job.dst.stride[2] == job.dst.item
-            and (job.divide_first or -1e6 < job.divisor_override < 1e6)
-            and (job.divide_first or job.divisor_override)
-        )
-    return False
+    return (
+        job.op == SUM and job.acc == job.src.kind == job.dst.kind == FLOAT32
+        and job.channels == 1 and job.batch_axes == 1
+        and takes_each(&job.window[0]) and job.window[0].output_size == 1
+        and spreads_few(height, MOST_SPREAD_ROWS) and spreads_few(width, SPREAD)
+        and height.output_size <= MOST_SPREAD_TO
+        and SPREAD <= width.output_size <= MOST_SPREAD_TO
+        and job.src.stride[2] == job.src.item and job.dst.stride[2] == job.dst.item
+        and (job.divide_first or -1e6 < job.divisor_override < 1e6)
+        and (job.divide_first or job.divisor_override)
+    )
 
 
-cdef void spread_from_registers(
-    const job_t* job, const tile_t* tile, const acc_t* _
-) noexcept nogil:
+cdef void spread_from_registers(const job_t* job, const tile_t* tile) noexcept nogil:
     """All planes of a tile, or rows of one."""
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]

@@ -134,9 +134,9 @@ cdef void load_tap(
         )
 
 
-cdef inline bint are_halves(const job_t* job, const acc_t* _) noexcept nogil:
+cdef inline bint are_halves(const job_t* job) noexcept nogil:
     """Halves that are merged as they are read, if one lies behind the other."""
-    return (acc_t is float or acc_t is int16_t) and not job.divide_first and (
+    return (job.acc == FLOAT32 or job.acc == INT16) and not job.divide_first and (
         job.src.kind == FLOAT16 or job.src.kind == BFLOAT16
     )
 
@@ -220,7 +220,7 @@ cdef void merge_taps(
     cdef Py_ssize_t n = columns * channels
     cdef Py_ssize_t total = taps.count[0] * taps.count[1] * taps.count[2]
     cdef Py_ssize_t z = 0, y = 0, x = 0, done = 0, count, leaves = 0, trees = 0, axis, run
-    cdef bint whole_runs, halves = are_halves(job, scratch) and (
+    cdef bint whole_runs, halves = (acc_t is float or acc_t is int16_t) and are_halves(job) and (
         job.src.stride[3] == job.src.item
         and (columns == 1 or job.src.stride[2] == channels * job.src.item)
     )

@@ -14,7 +14,7 @@ cdef inline Py_ssize_t packed_bytes(const job_t* job, Py_ssize_t outputs) noexce
     return rows * job.window[2].input_size * job.channels * job.src.item
 
 
-cdef bint plan_packed(const job_t* job, job_t* inner, const acc_t* _) noexcept nogil:
+cdef bint plan_packed(const job_t* job, job_t* inner) noexcept nogil:
     """Whether small windows over such rows are worth it; if so, the operation on packed ones."""
     cdef const axis_t* height = &job.window[1]
     cdef array_t* src = &inner.src
@@ -42,7 +42,7 @@ cdef bint plan_packed(const job_t* job, job_t* inner, const acc_t* _) noexcept n
     if job.batch_axes == 1 and rows == height.output_size and job.window[0].output_size == 1:
         inner.items = max(1, min(job.items, PACKED // packed_bytes(job, rows)))
     inner.batch_axes = 1
-    plan(inner, _)
+    plan(inner)
     if rows < height.output_size and height.kernel_size > 2:
         inner.in_registers = NOTHING
     return inner.small

@@ -20,11 +20,15 @@ cdef bint divisor_is_power_of_two(const job_t* job) noexcept nogil:
     return 1 < divisor <= 128 and is_power_of_two(divisor)
 
 
-cdef inline bint are_pixels(const job_t* job, const acc_t* _) noexcept nogil:
+cdef inline bint are_floats(const job_t* job) noexcept nogil:
+    return job.acc == FLOAT32 or job.acc == FLOAT64
+
+
+cdef inline bint are_pixels(const job_t* job) noexcept nogil:
     """Whether small windows' rows are merged as they are read (_pixels.h)."""
     cdef const axis_t* width = &job.window[2]
     return (
-        (acc_t is float or acc_t is double) and job.src.kind == kind_of(_) and job.op != RANK
+        are_floats(job) and job.src.kind == job.acc and job.op != RANK
         and job.channels % LANES == 0 and job.channels >= 2 * LANES
         and (width.kernel_size == 3 and width.stride <= 2 or width.kernel_size == width.stride == 2)
         and job.window[0].kernel_size == 1
@@ -32,7 +36,7 @@ cdef inline bint are_pixels(const job_t* job, const acc_t* _) noexcept nogil:
     )
 
 
-cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
+cdef void plan(job_t* job) noexcept nogil:
     """Choose how windows are reduced, and the tiles; lay out a thread's scratch."""
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]
@@ -63,8 +67,8 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
         and job.tile_c == channels
     )
     job.direct_rows = (
-        job.src.kind == kind_of(_) and not job.divide_first
-        and not (acc_t is int64_t and job.op == SUM)  # limbs are split as they are loaded
+        job.src.kind == job.acc and not job.divide_first
+        and not (job.acc == INT64 and job.op == SUM)  # limbs are split as they are loaded
         and (
             rows_run_on
             or (job.src.stride[3] == job.src.item and job.whole_windows and channels > 1)
@@ -75,8 +79,8 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
         and job.tile_c == channels
     )
     job.direct_dst = (
-        job.dst.kind == kind_of(_) and results_run_on
-        and (acc_t is float or acc_t is double or job.op == MAX)
+        job.dst.kind == job.acc and results_run_on
+        and (are_floats(job) or job.op == MAX)
     )
     job.wide_rows = (
         not job.whole_windows
@@ -94,10 +98,10 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
         rows_run_on
         and results_run_on and job.src.kind == job.dst.kind
         and (
-            job.src.kind <= FLOAT64 and job.src.kind == kind_of(_)
-            or job.src.kind <= BFLOAT16 and acc_t is float
+            job.src.kind <= FLOAT64 and job.src.kind == job.acc
+            or job.src.kind <= BFLOAT16 and job.acc == FLOAT32
             or job.src.item <= 2 and (
-                job.op == MAX or acc_t is int32_t and divisor_is_power_of_two(job)
+                job.op == MAX or job.acc == INT32 and divisor_is_power_of_two(job)
             )
         )
         and not (job.divide_first or job.whole_windows)
@@ -106,11 +110,11 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
         and (
             width.stride == 1 or channels >= 8 and width.stride <= 64
             or channels > 1 and width.stride <= 4 and not (
-                job.op == SUM and (acc_t is float or acc_t is double)  # whose counts may differ
+                job.op == SUM and are_floats(job)  # whose counts may differ
             )
             or channels == 1 and width.stride == 2 and 2 <= width.kernel_size <= 3
             or channels == 1 and width.stride == width.kernel_size == 3
-            and (acc_t is float or acc_t is double)
+            and are_floats(job)
             or channels == 1 and width.stride == width.kernel_size == 4
         )
         and height.kind == SLIDING and height.dilation == 1 and height.kernel_size <= WIDE_ROWS
@@ -118,7 +122,9 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
         and job.window[0].kernel_size * height.kernel_size <= MOST_ROWS
         and -1e6 < job.divisor_override < 1e6
     )
-    few_rows = height.kind == ADAPTIVE and height.kernel_size <= 4 and are_few_pixels(job, _)
+    job.few_pixels = are_few_pixels(job)
+    job.short_runs = are_short_runs(job)
+    few_rows = height.kind == ADAPTIVE and height.kernel_size <= 4 and job.few_pixels
     job.merged_rows = (
         job.direct_rows and has_bins(job) and takes_each(&job.window[0])
         and (takes_each(height) or few_rows)
@@ -129,13 +135,13 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     # Rows of images are not cut: down a part of them, each is another page.
     if job.small and job.src.item < 4:
         columns = max(columns, IMAGE_ROW // (job.src.item * job.tile_c))
-    job.pixels = job.small and are_pixels(job, _)
+    job.pixels = job.small and are_pixels(job)
     few_rows = few_rows and job.merged_rows
     if job.pixels or few_rows:
         columns = max(columns, PIXEL_ROW // job.tile_c)
     limbs = 2 if job.src.item == 8 and job.op == SUM else 1
     if job.wide_rows:
-        columns = WIDE_TILE // (limbs * job.tile_c * <Py_ssize_t>sizeof(acc_t))
+        columns = WIDE_TILE // (limbs * job.tile_c * job.acc_item)
         columns = max(1, min(columns, TILE // job.tile_c))
     if width.kind == ADAPTIVE:
         job.tile_x = max(1, columns * width.output_size // max(width.input_size, width.output_size))
@@ -180,7 +186,7 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     job.tiles[3] = ceil_div(width.output_size, job.tile_x)
     job.tiles[4] = ceil_div(channels, job.tile_c)
 
-    job.in_registers = what_fits_registers(job, _)
+    job.in_registers = what_fits_registers(job)
     job.row_size = columns * job.tile_c
     total = job.chunk_y * max(columns, job.tile_x) * job.tile_c
     job.scratch_size = 0
@@ -195,7 +201,7 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
     job.at_levels = reserve(job, tree_levels(job) * job.row_size)
     job.at_loaded = reserve(job, 0 if job.direct_rows else 4 * job.row_size)
     job.at_wide = reserve(job, total)
-    job.runs_join = job.whole_windows and runs_may_join(job, _)
+    job.runs_join = job.whole_windows and runs_may_join(job)
     job.at_joined = reserve(job, 2 * MOST_JOINED_RUN * PLANES if job.runs_join else 0)
     if job.small and not job.pixels:
         job.padded_size = max(columns, job.tile_x) * job.tile_c + 160  # five of the widest vectors
@@ -203,7 +209,7 @@ cdef void plan(job_t* job, const acc_t* _) noexcept nogil:
         job.at_padded = reserve(job, job.padded_rows * job.padded_size)
     job.at_kept = reserve(job, 5 * channels if job.pixels else 0)
     total = 3 * job.tile_x if has_bins(job) else 0
-    job.at_bins = reserve(job, total * 8 // <Py_ssize_t>sizeof(acc_t))
+    job.at_bins = reserve(job, total * 8 // job.acc_item)
     job.rows_size = 0
     rows = 0
     if job.wide_rows and job.chunk_y == height.output_size:

@@ -47,20 +47,19 @@ cdef bint planes_may_join(const job_t* job) noexcept nogil:
     return False
 
 
-cdef bint rows_merge_first(const job_t* job, const acc_t* _) noexcept nogil:
+cdef bint rows_merge_first(const job_t* job) noexcept nogil:
     """Whether windows' rows are merged in each plane, so that there is less to lay side by side:
     where they are vectors for _small.h, and a half are left, of halves a quarter."""
     cdef const axis_t* width = &job.window[2]
     cdef Py_ssize_t merged = job.window[0].output_size * job.window[1].output_size
-    if acc_t is int32_t or acc_t is int64_t or acc_t is uint32_t or acc_t is uint64_t:
-        return False
     return (
+        (are_floats(job) or job.acc_item <= 2) and
         (
-            job.src.kind == kind_of(_) and not job.divide_first
-            or are_halves(job, _) and width.kind == ADAPTIVE
+            job.src.kind == job.acc and not job.divide_first
+            or are_halves(job) and width.kind == ADAPTIVE
         )
-        and not job.wide_rows and width.input_size * <Py_ssize_t>sizeof(acc_t) >= 128
-        and merged * (2 if job.src.kind == kind_of(_) else 4)
+        and not job.wide_rows and width.input_size * job.acc_item >= 128
+        and merged * (2 if job.src.kind == job.acc else 4)
         <= job.window[0].input_size * job.window[1].input_size
     )
 
@@ -138,11 +137,11 @@ cdef int pool_joined(job_t* job, const acc_t* _, int num_threads) except -1:
         inner.divide_first = False
         inner.divisor_override = 1
     if job.divide_first or job.rows_first:
-        inner.src.kind = kind_of(_)
-        inner.src.item = sizeof(acc_t)
+        inner.src.kind = job.acc
+        inner.src.item = job.acc_item
     lay_planes(&inner.src, joined_rows(&inner, rows) // inner.window[0].input_size)
     lay_planes(&inner.dst, rows)
-    plan(&inner, _)
+    plan(&inner)
     job.row_size = PLANES * job.src.size[2]
     job.at_counts = reserve(&inner, job.row_size if job.divide_first else 0)
     job.at_merged = reserve(&inner, job.row_size if job.rows_first else 0)

@@ -69,6 +69,10 @@ ctypedef fused acc_t:
     uint32_t
     uint64_t
 
+ctypedef fused vector_t:  # of which there are vectors at every level
+    float
+    double
+
 include "_windows.pxi"
 include "_elements.pxi"
 include "_rows.pxi"
@@ -203,6 +207,8 @@ cdef kind_t sum_kind(job_t* job) noexcept nogil:
 cdef int run(
     operation_t operation, job_t* job, const acc_t* _, int num_threads
 ) except -1:
+    job.acc = kind_of(_)
+    job.acc_item = sizeof(acc_t)
     if acc_t is float or acc_t is double or acc_t is int64_t or acc_t is uint64_t:
         if operation == MAX_POOL_INDICES:
             return find_tiles(job, _, num_threads)

@@ -161,9 +161,16 @@ cdef extern from "_kinds.h" nogil:
     void max_rows_bfloat16(const int16_t** rows, Py_ssize_t count, int16_t* dst, Py_ssize_t n)
 
 
+cdef inline bint is_sum(int op, const acc_t* _) noexcept nogil:
+    """Sums are kept in four types: without this, half of the others' code were never run."""
+    if acc_t is float or acc_t is double or acc_t is int32_t or acc_t is int64_t:
+        return op == SUM
+    return False
+
+
 cdef inline acc_t merge(int op, acc_t a, acc_t b) noexcept nogil:
     """The larger, or NaN if either is; or the sum."""
-    if op == SUM:
+    if is_sum(op, &a):
         return <acc_t>(a + b)
     if acc_t is float:
         return scalar_max_float(a, b)
@@ -191,7 +198,7 @@ cdef inline void merge2(
         merge2_float(op, a, b, dst, n)
     elif acc_t is double:
         merge2_double(op, a, b, dst, n)
-    elif op == MAX:
+    elif not is_sum(op, dst):
         for j in range(n):
             dst[j] = merge(MAX, a[j], b[j])
     else:
@@ -207,7 +214,7 @@ cdef inline void merge3(
         merge3_float(op, a, b, c, dst, n)
     elif acc_t is double:
         merge3_double(op, a, b, c, dst, n)
-    elif op == MAX:
+    elif not is_sum(op, dst):
         for j in range(n):
             dst[j] = merge(MAX, merge(MAX, a[j], b[j]), c[j])
     else:
@@ -223,7 +230,7 @@ cdef inline void merge4(
         merge4_float(op, a, b, c, d, dst, n)
     elif acc_t is double:
         merge4_double(op, a, b, c, d, dst, n)
-    elif op == MAX:
+    elif not is_sum(op, dst):
         for j in range(n):
             dst[j] = merge(MAX, merge(MAX, a[j], b[j]), merge(MAX, c[j], d[j]))
     else:
@@ -249,7 +256,7 @@ cdef void merge_groups(
 ) noexcept nogil:
     """dst = groups of up to three rows, each merged and then joined with those before it."""
     cdef Py_ssize_t count = 0, done, more
-    if op == SUM:
+    if is_sum(op, dst):
         if acc_t is float:
             sum_groups_float(rows, sizes, groups, dst, n)
             return
@@ -310,7 +317,7 @@ cdef inline void pairs(int op, const acc_t* a, acc_t* dst, Py_ssize_t n) noexcep
         merge_pairs_float(op, a, dst, n)
     elif acc_t is double:
         merge_pairs_double(op, a, dst, n)
-    elif op == MAX:
+    elif not is_sum(op, dst):
         for j in range(n):
             dst[j] = merge(MAX, a[2 * j], a[2 * j + 1])
     else:
@@ -325,7 +332,7 @@ cdef inline void triples(int op, const acc_t* a, acc_t* dst, Py_ssize_t n) noexc
         merge_triples_float(op, a, dst, n)
     elif acc_t is double:
         merge_triples_double(op, a, dst, n)
-    elif op == MAX:
+    elif not is_sum(op, dst):
         for j in range(n):
             dst[j] = merge(MAX, merge(MAX, a[2 * j], a[2 * j + 1]), a[2 * j + 2])
     else:
@@ -352,7 +359,7 @@ cdef void slide(
         merge_up_to_4(op, rows, width, dst, n)
         return
     # _small.h finds a maximum of 5 by digits too: a NaN's payload depends on it.
-    if op == SUM or width == 5:
+    if is_sum(op, dst) or width == 5:
         slide_by_digits(op, src, dst, even, odd, n, shift, width)
         return
     while 2 * taps < width:

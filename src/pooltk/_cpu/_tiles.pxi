@@ -62,7 +62,7 @@ cdef Py_ssize_t reduce_rows(
     cdef const char* src
     cdef Py_ssize_t y, outputs = tile.x_end - tile.x, rows = tile.y_end - tile.y, width
     cdef Py_ssize_t dst_offset = batch_offset(job, job.batch_stride[1], tile.item)
-    if job.divide_first:
+    if is_sum(job.op, scratch) and job.divide_first:
         column_counts(
             job, tile.column, tile.column + tile.columns, tile.channels, scratch + job.at_counts
         )
@@ -116,20 +116,28 @@ cdef inline Py_ssize_t full_rows(const axis_t* axis, Py_ssize_t y, Py_ssize_t en
     return min(last + 1, end) - y
 
 
-cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) noexcept nogil:
+cdef inline void find_divisors(
+    const job_t* job, vector_t* scratch, double rows, Py_ssize_t n
+) noexcept nogil:
+    """Of a row of windows of so many rows."""
+    cdef Py_ssize_t j
+    for j in range(n):
+        scratch[job.at_result + j] = scratch[job.at_counts + j] * <vector_t>rows
+
+
+cdef void pool_small_tile(const job_t* job, const tile_t* tile, void* memory) noexcept nogil:
     """Windows of few columns over few rows, by _small.h: straight from src to dst."""
     cdef const axis_t* depth = &job.window[0]
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]
     cdef small_windows w
-    cdef Py_ssize_t taps_z = tap_count(depth, tile.z), taps_y, z, t, x, y = tile.y
+    cdef Py_ssize_t taps_z = tap_count(depth, tile.z), taps_y, z, t, y = tile.y
     cdef Py_ssize_t first_z = first_tap(depth, tile.z), rows, item, items, offset
     cdef const char* src
     cdef const char* src_end
     cdef char* dst
-    cdef acc_t* divisors = scratch + job.at_result
-    cdef acc_t* counts = scratch + job.at_counts
     cdef double divisor, count = <double>width.kernel_size
+    cdef char* scratch = <char*>memory
     cdef int exponent
     w.op = job.op
     w.columns = <int>width.kernel_size
@@ -140,18 +148,18 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
         &job.src, first_z + taps_z - 1, height.input_size - 1, width.input_size - 1,
         tile.channels - 1,
     )
-    w.padded = scratch + job.at_padded
+    w.padded = scratch + job.at_padded * job.acc_item
     w.padded_size = job.padded_size
     w.padded_rows = job.padded_rows
-    w.columns_kept = scratch + job.at_kept
+    w.columns_kept = scratch + job.at_kept * job.acc_item
     w.pixels = job.pixels
-    w.unstrided = scratch + job.at_wide
+    w.unstrided = scratch + job.at_wide * job.acc_item
     w.channels = tile.channels
     w.outputs = (tile.x_end - tile.x) * tile.channels
     w.before = tile.left * tile.channels
     w.columns_inside = tile.columns * tile.channels
     w.pitch = tile.pitch * tile.channels
-    w.divisors = divisors
+    w.divisors = scratch + job.at_result * job.acc_item
     if job.op == SUM:
         if job.divisor_override:
             count = 1
@@ -176,8 +184,10 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, acc_t* scratch) 
                 job.divisor_override if job.divisor_override else rows_count(job, tile.z, y)
             )
             if w.finish == DIVIDED_EACH:
-                for x in range(w.outputs):
-                    divisors[x] = counts[x] * <acc_t>divisor
+                if job.acc == FLOAT32:
+                    find_divisors(job, <float*>scratch, divisor, w.outputs)
+                else:
+                    find_divisors(job, <double*>scratch, divisor, w.outputs)
             else:
                 w.by = divisor * count
                 w.finish = DIVIDED
@@ -225,8 +235,8 @@ cdef void start_rows(const job_t* job, tile_t* tile, acc_t* scratch) noexcept no
     place_columns(job, tile)
     if has_bins(job):
         place_bins(job, tile, <Py_ssize_t*>(scratch + job.at_bins))
-    if job.op == SUM and not (
-        job.divisor_override or job.divide_first or are_few_pixels(job, scratch)
+    if is_sum(job.op, scratch) and not (
+        job.divisor_override or job.divide_first or job.few_pixels
     ):
         if not counts_are_equal(&job.count[2], tile.x, tile.x_end, job.count_include_pad):
             column_counts(
@@ -238,13 +248,13 @@ cdef void pool_rows(const job_t* job, tile_t* tile, acc_t* scratch) noexcept nog
     cdef Py_ssize_t y_end = tile.y_end, end, y, size
     cdef char* row
     if job.in_registers == WINDOWS_OF_LINES:
-        pool_in_registers(job, tile, scratch)
+        pool_in_registers(job, tile)
         return
     if job.in_registers == BINS_OF_LINES:
         pool_bins_in_registers(job, tile)
         return
     if job.in_registers == GRADIENTS_OF_LINES:
-        spread_from_registers(job, tile, scratch)
+        spread_from_registers(job, tile)
         return
     start_rows(job, tile, scratch)
     if job.small:
@@ -283,7 +293,7 @@ cdef void pool_chunk(const job_t* job, tile_t* tile, acc_t* scratch) noexcept no
             reduce_rows(job, tile, scratch, scratch + job.at_low)
             tile.limb = HIGH
     pitch = reduce_rows(job, tile, scratch, result)
-    if job.op == SUM and not job.divisor_override and not job.divide_first:
+    if is_sum(job.op, scratch) and not job.divisor_override and not job.divide_first:
         if counts_are_equal(&job.count[2], tile.x, tile.x_end, job.count_include_pad):
             divisor = max(1, window_count(&job.count[2], tile.x, job.count_include_pad))
         else:
@@ -291,7 +301,7 @@ cdef void pool_chunk(const job_t* job, tile_t* tile, acc_t* scratch) noexcept no
     for y in range(tile.y_end - tile.y):
         dst = dst_offset + address(&job.dst, tile.z, tile.y + y, tile.x, tile.c)
         row = <acc_t*>dst if result == NULL else result + y * pitch
-        if job.op == SUM:
+        if is_sum(job.op, scratch):
             if acc_t is int32_t or acc_t is int64_t:
                 store_quotients(
                     job, tile, row,
@@ -302,7 +312,7 @@ cdef void pool_chunk(const job_t* job, tile_t* tile, acc_t* scratch) noexcept no
                     dst, outputs,
                 )
                 continue
-            elif not are_few_pixels(job, scratch):
+            elif not job.few_pixels:
                 divide_row(
                     row, elements, counts,
                     job.divisor_override if job.divisor_override
@@ -365,10 +375,10 @@ cdef int pool_tiles(job_t* job, const acc_t* _, int num_threads) except -1:
     if (acc_t is float or acc_t is double) and repeats(job):
         return repeat_gradients(job, _, num_threads)
     job.fetches = plane_size(job) * job.channels * job.items >= FETCHED // job.src.item
-    plan(job, _)
-    if plan_packed(job, &packed, _):
+    plan(job)
+    if plan_packed(job, &packed):
         return pool_packed(job, &packed, _, num_threads)
-    job.rows_first = rows_merge_first(job, _)
+    job.rows_first = rows_merge_first(job)
     if not job.in_registers and planes_may_join(job):
         return pool_joined(job, _, num_threads)
     if job.in_registers == GRADIENTS_OF_LINES and job.items >= 4 * num_threads:

@@ -41,10 +41,6 @@ ctypedef fused winner_t:
     int64_t
     uint64_t
 
-ctypedef fused vector_t:  # of which there are vectors of places beside those of values
-    float
-    double
-
 cdef enum:
     MOST_CHANNELS = 256
     SMALL_KERNEL = 5   # of more columns, the winners are not found in registers
@@ -447,7 +443,9 @@ cdef void plan_ranks(job_t* job, job_t* inner) noexcept nogil:
         inner.dst.size[axis] = job.window[axis].output_size
     lay_block(&inner.src, rows, columns, job.tile_c)
     lay_block(&inner.dst, job.tile_y, job.tile_x, job.tile_c)
-    plan(inner, <const double*>NULL)
+    inner.acc = FLOAT64
+    inner.acc_item = sizeof(double)
+    plan(inner)
     inner.rank_rows = inner.chunk_y
     job.scratch_size = 0
     job.at_ranks = reserve(job, 2 * depths * rows * columns * job.tile_c)
