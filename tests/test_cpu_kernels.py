@@ -344,6 +344,43 @@ def test_threes_apart(columns, dtype):
             check_average(case, x, count_include_pad=False)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("width", range(2, 11))
+def test_windows_apart(width, dtype):
+    """Windows of few columns: of a long row, of pixels, and of planes that fit the registers."""
+    for stride in (2, 3, 4, 7):
+        for shape in ((1, width, 16 * stride + width + 1), (70, width + 2, width + 2 * stride)):
+            for padding in (0, width // 2):
+                case = Case(
+                    "", shape, 2, kernel_size=width, stride=(1, stride), padding=(0, padding)
+                )
+                x = array_of(case.shape, dtype, width, special=True)
+                check_max(case, x)
+                check_average(case, x)
+        case = Case(
+            "",
+            (1, width, 2 * stride + width, 24),
+            2,
+            kernel_size=width,
+            stride=stride,
+            channels_last=True,
+        )
+        x = array_of(case.shape, dtype, width, special=True)
+        check_max(case, x)
+        check_average(case, x)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows", range(1, 20))
+def test_rows_of_a_window(rows, dtype):
+    """However many, they are merged in one order, wherever they lie."""
+    for columns in (15, 16, 37):
+        case = Case("", (2, 2 * rows + 1, columns), 2, kernel_size=(rows, 2), stride=rows)
+        x = array_of(case.shape, dtype, rows, special=True)
+        check_max(case, x)
+        check_average(case, x)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int8", "uint16"])
 @pytest.mark.parametrize("length", [5, 6, 7, 8, 9, 12, 15, 16, 17, 31, 49, 100, 256, 257])
 def test_windows_side_by_side(length, dtype):

@@ -17,14 +17,17 @@ typedef struct {
 } bin_planes;
 
 #if defined(__AVX2__)
+#define MERGE(a, c) (op == OP_SUM ? sum_float(a, c) : max_float(a, c))
 static ALWAYS_INLINE void pool_bins_of(int op, int vectors, int taps, const bin_planes *b)
 {
     VECTOR_float merged[MOST_BIN_VECTORS], tap[MOST_BIN], none[MOST_BIN];
     VECTOR_float at[MOST_BIN][MOST_BIN_VECTORS];
     __m256i from[MOST_BIN][MOST_BIN_VECTORS];
     ptrdiff_t start[MOST_BIN_VECTORS];
-    float *dst = b->dst, *end = dst + b->planes * b->rows * b->outputs;
-#define MERGE(a, c) (op == OP_SUM ? sum_float(a, c) : max_float(a, c))
+    const ptrdiff_t rows = b->rows, outputs = b->outputs, src_row = b->src_row;
+    const ptrdiff_t *first = b->first, *counts = b->count;
+    const float *divisors = b->divisors;
+    float *dst = b->dst, *end = dst + b->planes * rows * outputs;
     for (int v = 0; v < vectors; v++) { /* the last one ends with the row */
         start[v] = v < vectors - 1 ? v * WIDTH_float : b->columns - WIDTH_float;
         for (int t = 0; t < taps; t++) {
@@ -37,12 +40,12 @@ static ALWAYS_INLINE void pool_bins_of(int op, int vectors, int taps, const bin_
         }
     }
     for (ptrdiff_t p = 0; p < b->planes; p++)
-        for (ptrdiff_t y = 0; y < b->rows; y++, dst += b->outputs) {
-            const char *row = b->src + p * b->src_plane + b->first[y] * b->src_row;
-            ptrdiff_t count = b->count[y];
+        for (ptrdiff_t y = 0; y < rows; y++, dst += outputs) {
+            const char *row = b->src + p * b->src_plane + first[y] * src_row;
+            ptrdiff_t count = counts[y];
             VECTOR_float result;
             prefetch_line(row + AHEAD);
-#define READ(k) load_float((const float *)(row + (k) * b->src_row) + start[v])
+#define READ(k) load_float((const float *)(row + (k) * src_row) + start[v])
             for (int v = 0; v < vectors; v++) {
                 merged[v] = READ(0);
                 if (count >= 2)
@@ -51,8 +54,18 @@ static ALWAYS_INLINE void pool_bins_of(int op, int vectors, int taps, const bin_
                     merged[v] = MERGE(merged[v], READ(2));
                 if (count >= 4)
                     merged[v] = MERGE(merged[v], MERGE(READ(2), READ(3)));
-                if (count == 5)
-                    merged[v] = MERGE(merged[v], READ(4));
+                if (taps > 4 && count > 4) { /* with fewer taps a row there are no more rows */
+                    VECTOR_float more = READ(4);
+                    if (count == 6 || count == 7)
+                        more = MERGE(more, READ(5));
+                    if (count == 7)
+                        more = MERGE(more, READ(6));
+                    if (count >= 8)
+                        more = MERGE(MERGE(more, READ(5)), MERGE(READ(6), READ(7)));
+                    merged[v] = MERGE(merged[v], more);
+                    if (count == 9)
+                        merged[v] = MERGE(merged[v], READ(8));
+                }
             }
 #undef READ
             for (int t = 0; t < taps; t++) {
@@ -63,31 +76,26 @@ static ALWAYS_INLINE void pool_bins_of(int op, int vectors, int taps, const bin_
                 if (op == OP_SUM && t >= b->least) /* -0.0 changes no sum */
                     tap[t] = choose_float(none[t], none[t], tap[t]);
             }
-            result = MERGE(tap[taps == 5], tap[1 + (taps == 5)]);
-            if (taps == 3)
-                result = MERGE(result, tap[2]);
-            if (taps >= 4)
-                result = MERGE(result, MERGE(tap[taps - 2], tap[taps - 1]));
-            if (taps == 5) /* as _small.h has it */
-                result = MERGE(tap[0], result);
+            result = op == OP_SUM ? sum_taps_float(taps, tap) : max_taps_float(taps, tap);
             if (op == OP_SUM) {
-                result = quotient_float(result, load_float(b->divisors + y * BINS));
+                result = quotient_float(result, load_float(divisors + y * BINS));
                 result = choose_float(unordered_float(result), all_float(NAN), result);
             }
             if (end - dst >= WIDTH_float)
                 store_float(dst, result);
             else
-                store_where_float(first_float(b->outputs), dst, result);
+                store_where_float(first_float(outputs), dst, result);
         }
-#undef MERGE
 }
+#undef MERGE
 
 static void pool_bins(const bin_planes *b)
 {
 #define CASE(op, vectors, taps) \
     case 100 * op + 10 * vectors + taps: pool_bins_of(op, vectors, taps, b); break;
 #define CASES(op, vectors) \
-    CASE(op, vectors, 2) CASE(op, vectors, 3) CASE(op, vectors, 4) CASE(op, vectors, 5)
+    CASE(op, vectors, 2) CASE(op, vectors, 3) CASE(op, vectors, 4) CASE(op, vectors, 5) \
+    CASE(op, vectors, 6) CASE(op, vectors, 7) CASE(op, vectors, 8) CASE(op, vectors, 9)
     switch (100 * b->op + 10 * b->vectors + b->taps) {
         CASES(OP_MAX, 2) CASES(OP_MAX, 3) CASES(OP_SUM, 2) CASES(OP_SUM, 3)
     }

@@ -8,32 +8,20 @@ cdef void pool_row(
     cdef const axis_t* axis = &job.window[2]
     cdef acc_t* even = scratch + job.at_even
     cdef acc_t* odd = scratch + job.at_odd
-    cdef Py_ssize_t shift = axis.dilation * channels, n, j
+    cdef Py_ssize_t shift = axis.dilation * channels, n
     if axis.stride == 1:
         slide(job.op, src, dst, even, odd, outputs * channels, shift, axis.kernel_size)
-    elif axis.stride == 2 and channels == 1 and axis.kernel_size == 2 and shift == 1:
-        pairs(job.op, src, dst, outputs)
-    elif axis.stride == 2 and channels == 1 and axis.kernel_size == 3 and shift == 1:
-        triples(job.op, src, dst, outputs)
     elif axis.kernel_size == 1:
         every(src, dst, outputs, axis.stride, channels)
-    elif channels >= 8 and axis.kernel_size == 2:
-        for j in range(outputs):
-            n = j * axis.stride * channels
-            merge2(job.op, src + n, src + n + shift, dst + j * channels, channels)
-    elif channels >= 8 and axis.kernel_size == 3:
-        for j in range(outputs):
-            n = j * axis.stride * channels
-            merge3(
-                job.op, src + n, src + n + shift, src + n + 2 * shift,
-                dst + j * channels, channels,
-            )
-    elif channels >= 8 and 2 * axis.stride >= axis.kernel_size:
-        for j in range(outputs):  # no more windows than there are outputs
-            n = j * axis.stride * channels
-            slide(
-                job.op, src + n, dst + j * channels, even, odd, channels, shift, axis.kernel_size
-            )
+    elif shift == 1 and merge_windows_apart(
+        job.op, axis.kernel_size, src, axis.stride, dst, outputs
+    ):
+        return
+    elif channels >= 8 and (2 * axis.stride >= axis.kernel_size or axis.kernel_size <= 3):
+        merge_pixel_windows(
+            job.op, axis.kernel_size, src, axis.stride * channels, shift, dst, outputs, channels,
+            even, odd,
+        )
     else:
         n = ((outputs - 1) * axis.stride + 1) * channels
         # The last doubling may not write to where it reads from, and `every` reads ahead of

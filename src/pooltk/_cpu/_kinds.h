@@ -31,7 +31,7 @@ enum { LINE = MOST_VECTORS * REGISTER / 4 + 1 }; /* elements, at most */
 
 /* Bins that are merged in registers: in a row, of so many elements a row and a column, at most; and
  * vectors of a row of the plane. */
-enum { BINS = 8, MOST_BIN = 5, MOST_BIN_VECTORS = MOST_VECTORS < 3 ? MOST_VECTORS : 3 };
+enum { BINS = 8, MOST_BIN = 9, MOST_BIN_VECTORS = MOST_VECTORS < 3 ? MOST_VECTORS : 3 };
 
 /* Gradients that are spread from a register: a row and a column of them have so many, at most; a plane's
  * row and column. */

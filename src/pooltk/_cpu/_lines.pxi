@@ -119,7 +119,7 @@ cdef void pool_in_registers(const job_t* job, const tile_t* tile) noexcept nogil
 cdef inline bint are_few_taps(const axis_t* axis) noexcept nogil:
     """Bins, or windows inside."""
     if axis.kind == ADAPTIVE:
-        return axis.kernel_size < MOST_BIN  # of more, others are merged first
+        return axis.kernel_size <= 4  # of more, others are merged first
     return (
         axis.kind == SLIDING and axis.dilation == 1 and axis.kernel_size <= MOST_BIN
         and axis.padding == 0
@@ -134,8 +134,9 @@ cdef bint bins_fit_registers(const job_t* job) noexcept nogil:
         job.acc == job.src.kind == job.dst.kind == FLOAT32 and not job.divide_first
         and job.channels == 1 and job.batch_axes == 1 and job.src.stride[2] == job.src.item
         and takes_each(&job.window[0]) and job.window[0].output_size == 1
-        and are_few_taps(height) and height.output_size <= MOST_BIN_ROWS
+        and are_few_taps(height) and not job.wide_rows and height.output_size <= MOST_BIN_ROWS
         and are_few_taps(width) and width.kernel_size >= 2
+        and (height.kernel_size <= 4 or width.kernel_size > 4)
         and (width.stride == 3 or not job.small)  # of 3 side by side, too few for _small.h
         and width.output_size <= BINS < width.input_size <= MOST_BIN_VECTORS * BINS
         and results_run_on(job)

@@ -197,9 +197,8 @@ cdef void merge_line(
     time, whose partial results never leave the registers."""
     cdef Py_ssize_t done = 0, trees = 0, count
     while done < total:
-        count = merge_many(
-            job.op, src, step, total - done, tree_row(job, trees, scratch, dst), n
-        )
+        count = min(16, total - done)
+        merge_rows(job.op, count, src, step, tree_row(job, trees, scratch, dst), n)
         trees = merge_equal_trees(
             job, done // 4, ceil_div(count, 4), trees + 1, scratch, dst, n
         )
@@ -307,8 +306,8 @@ cdef void merge_window_rows(
     taps.depth = first_tap(&job.window[0], tile.z)
     taps.column = 0
     full = (
-        job.direct_rows and height.kind == SLIDING and height.kernel_size <= 4
-        and taps.count[0] == 1 and n > 0
+        job.direct_rows and height.kind == SLIDING and taps.count[0] == 1 and n > 0
+        and (height.kernel_size <= 4 or (acc_t is float or acc_t is double) and n >= LANES)
     )
     # What a row of outputs reads and no earlier one has, one tile further on.
     fresh = min(height.kernel_size, height.stride) * n * sizeof(acc_t)
@@ -327,9 +326,14 @@ cdef void merge_window_rows(
             # All taps of a small window are inside: their rows are a fixed distance apart.
             src = first_row + (y * height.stride - height.padding) * job.src.stride[1]
             prefetch(src + ahead, fresh)
-            for j in range(height.kernel_size):
-                rows[j] = <const acc_t*>(src + j * taps.stride[1])
-            merge_up_to_4(job.op, rows, height.kernel_size, row + begin, n)
+            if height.kernel_size <= 4:
+                for j in range(height.kernel_size):
+                    rows[j] = <const acc_t*>(src + j * taps.stride[1])
+                merge_up_to_4(job.op, rows, height.kernel_size, row + begin, n)
+            else:
+                merge_line(
+                    job, src, taps.stride[1], height.kernel_size, scratch, row + begin, n
+                )
             for j in range(begin):
                 row[j] = identity
             for j in range(begin + n, width):

@@ -58,7 +58,7 @@ cdef bint rows_merge_first(const job_t* job) noexcept nogil:
             job.src.kind == job.acc and not job.divide_first
             or are_halves(job) and width.kind == ADAPTIVE
         )
-        and not job.wide_rows and width.input_size * job.acc_item >= 128
+        and not job.wide_rows and width.input_size * job.acc_item >= 32
         and merged * (2 if job.src.kind == job.acc else 4)
         <= job.window[0].input_size * job.window[1].input_size
     )

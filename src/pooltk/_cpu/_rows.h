@@ -6,7 +6,7 @@
 #ifndef POOLTK_ROWS_H
 #define POOLTK_ROWS_H
 
-#include "_vectors.h"
+#include "_taps.h"
 
 #define DEFINE_HALF_ROWS(H)                                                              \
     static void floats_of_##H##s(const pooltk_##H *src, float *dst, ptrdiff_t n)         \
@@ -68,48 +68,83 @@ DEFINE_HALF_ROWS(bfloat16)
                          OP##_##T(ROW(OP, T, c), ROW(OP, T, d))),                                 \
                 scalar_##OP##_##T(scalar_##OP##_##T(a[j], b[j]), scalar_##OP##_##T(c[j], d[j]))); \
     }                                                                                             \
-    /* 8 rows, so many bytes apart, of at least a vector; dst is none of them */                  \
-    static void OP##8_##T(const char *a, ptrdiff_t step, T *dst, ptrdiff_t n)                     \
-    {                                                                                             \
-        const char *b = a + 4 * step;                                                             \
-        for (ptrdiff_t j = 0; j < n; j += WIDTH_##T) {                                            \
-            j = j < n - WIDTH_##T ? j : n - WIDTH_##T;                                            \
-            store_##T(dst + j, OP##_##T(FOUR(OP, T, a), FOUR(OP, T, b)));                         \
-        }                                                                                         \
-    }                                                                                             \
-    /* 16 of them */                                                                              \
-    static void OP##16_##T(const char *a, ptrdiff_t step, T *dst, ptrdiff_t n)                    \
-    {                                                                                             \
-        const char *b = a + 4 * step, *c = b + 4 * step, *d = c + 4 * step;                       \
-        for (ptrdiff_t j = 0; j < n; j += WIDTH_##T) {                                            \
-            j = j < n - WIDTH_##T ? j : n - WIDTH_##T;                                            \
-            for (int k = 0; k < 16 && step <= AHEAD / 16 && j % LINE_OF(T) == 0; k++)              \
-                prefetch_line((const char *)((const T *)a + j) + k * step + AHEAD);               \
-            store_##T(dst + j,                                                                    \
-                      OP##_##T(OP##_##T(FOUR(OP, T, a), FOUR(OP, T, b)),                          \
-                               OP##_##T(FOUR(OP, T, c), FOUR(OP, T, d))));                        \
-        }                                                                                         \
-    }                                                                                             \
-    /* windows of 2 and of 3 along one row, stride 2; dst is not the source */                    \
-    static inline void OP##_pairs_##T(const T *a, T *dst, ptrdiff_t n)                                   \
+    /* windows of 2 along one row, stride 2; dst is not the source */                             \
+    static inline void OP##_pairs_##T(const T *a, T *dst, ptrdiff_t n)                            \
     {                                                                                             \
         FOR_ROW(T, sorted_##T(OP##_##T(EVEN(T, a + 2 * j), ODD(T, a + 2 * j))),                   \
                 scalar_##OP##_##T(a[2 * j], a[2 * j + 1]));                                       \
-    }                                                                                             \
-    static void OP##_triples_##T(const T *a, T *dst, ptrdiff_t n)                                 \
-    {                                                                                             \
-        FOR_ROW(T,                                                                                \
-                sorted_##T(OP##_##T(OP##_##T(EVEN(T, a + 2 * j), ODD(T, a + 2 * j)),              \
-                                    EVEN(T, a + 2 * j + 2))),                                     \
-                scalar_##OP##_##T(scalar_##OP##_##T(a[2 * j], a[2 * j + 1]), a[2 * j + 2]));      \
     }
+#define EVEN(T, p) even_##T(load_##T(p), load_##T((p) + WIDTH_##T))
+#define ODD(T, p) odd_##T(load_##T(p), load_##T((p) + WIDTH_##T))
 
-#define ROW_AT(OP, T, p, k) OP##_operand_##T((const T *)(p + k * step) + j)
+/* Up to 16 rows of at least LANES, so many bytes apart, in the balanced tree that merge_taps of
+ * _merge.pxi makes of them: of fours, and of what is left. dst is none of the rows. */
+#define DEFINE_MANY_ROWS(OP, T)                                                                   \
+    static ALWAYS_INLINE void OP##_rows_at_##T(                                                   \
+        const int vectors, const int count, const char *row, ptrdiff_t step, ptrdiff_t j, T *dst) \
+    {                                                                                             \
+        const int left = count % 4, fours = count / 4;                                            \
+        const char *row4 = row + 4 * step, *row8 = row4 + 4 * step, *row12 = row8 + 4 * step;      \
+        VECTOR_##T a[2], b[2];                                                                    \
+        if (left) {                                                                               \
+            const char *last = row + (count - left) * step;                                       \
+            OF_VECTORS(b[v] = ROW_AT(OP, T, last, 0));                                            \
+            for (int k = 1; k < left; k++)                                                        \
+                OF_VECTORS(b[v] = OP##_##T(b[v], ROW_AT(OP, T, last, k)));                        \
+            if (fours == 3)                                                                       \
+                OF_VECTORS(b[v] = OP##_##T(FOUR(OP, T, row8), b[v]));                           \
+        } else if (fours >= 3) {                                                                  \
+            OF_VECTORS(b[v] = FOUR(OP, T, row8));                                               \
+            if (fours == 4)                                                                       \
+                OF_VECTORS(b[v] = OP##_##T(b[v], FOUR(OP, T, row12)));                          \
+        }                                                                                         \
+        if (fours) {                                                                              \
+            OF_VECTORS(a[v] = FOUR(OP, T, row));                                               \
+            if (fours >= 2)                                                                       \
+                OF_VECTORS(a[v] = OP##_##T(a[v], FOUR(OP, T, row4)));                           \
+            if (left || fours >= 3)                                                               \
+                OF_VECTORS(a[v] = OP##_##T(a[v], b[v]));                                          \
+        }                                                                                         \
+        OF_VECTORS(store_##T(dst + j + v * WIDTH_##T, fours ? a[v] : b[v]));                      \
+    }                                                                                             \
+    static void OP##_rows_##T(                                                                    \
+        int count, const char *row, ptrdiff_t step, T *dst, ptrdiff_t n)                          \
+    {                                                                                             \
+        ptrdiff_t j;                                                                              \
+        switch (count) {                                                                          \
+        case 5: FOR_PAIRS(T, OP##_rows_at_##T(2, 5, row, step, j, dst)); break;                   \
+        case 6: FOR_PAIRS(T, OP##_rows_at_##T(2, 6, row, step, j, dst)); break;                   \
+        case 7: FOR_PAIRS(T, OP##_rows_at_##T(2, 7, row, step, j, dst)); break;                   \
+        case 8: FOR_PAIRS(T, OP##_rows_at_##T(2, 8, row, step, j, dst)); break;                   \
+        case 9: FOR_PAIRS(T, OP##_rows_at_##T(2, 9, row, step, j, dst)); break;                   \
+        case 16:                                                                                  \
+            FOR_WINDOWS(T, {                                                                      \
+                for (int k = 0; k < 16 && step <= AHEAD / 16 && j % LINE_OF(T) == 0; k++)         \
+                    prefetch_line(row + j * sizeof(T) + k * step + AHEAD);                        \
+                OP##_rows_at_##T(1, 16, row, step, j, dst);                                       \
+            })                                                                                    \
+            break;                                                                                \
+        default: FOR_PAIRS(T, OP##_rows_at_##T(2, count, row, step, j, dst));                     \
+        }                                                                                         \
+    }
+#define FOR_PAIRS(T, WORK)                                  \
+    for (j = 0; j < n; j += 2 * WIDTH_##T) {                \
+        j = j < n - 2 * WIDTH_##T ? j : n - 2 * WIDTH_##T;  \
+        WORK;                                               \
+    }
+#define OF_VECTORS(EACH)              \
+    for (int v = 0; v < vectors; v++) \
+        EACH
+#define ROW_AT(OP, T, p, k) OP##_operand_##T((const T *)(p + (k) * step) + j + v * WIDTH_##T)
 #define FOUR(OP, T, p) \
     OP##_##T(OP##_##T(ROW_AT(OP, T, p, 0), ROW_AT(OP, T, p, 1)), \
              OP##_##T(ROW_AT(OP, T, p, 2), ROW_AT(OP, T, p, 3)))
-#define EVEN(T, p) even_##T(load_##T(p), load_##T((p) + WIDTH_##T))
-#define ODD(T, p) odd_##T(load_##T(p), load_##T((p) + WIDTH_##T))
+
+DEFINE_MANY_ROWS(sum, float)
+DEFINE_MANY_ROWS(max, float)
+DEFINE_MANY_ROWS(sum, double)
+DEFINE_MANY_ROWS(max, double)
+DEFINE_MANY_ROWS(rank, double)
 
 /* Groups of one to three rows, each merged and then joined with those before it. */
 #define DEFINE_GROUPS(T)                                                                          \
@@ -168,9 +203,6 @@ DEFINE_HALF_ROWS(bfloat16)
             dst[j] = sum;                                                                         \
         }                                                                                         \
     }
-#define OF_VECTORS(EACH)              \
-    for (int v = 0; v < vectors; v++) \
-        EACH
 #define AT(T, k) load_##T(row[k] + j + v * WIDTH_##T)
 DEFINE_GROUPS(float)
 DEFINE_GROUPS(double)
@@ -343,23 +375,23 @@ DEFINE_SHORT_RUNS(sum, double, -0.0)
     {                                                                                             \
         BY_OP_##T(4, a, b, c, d, dst, n);                                                         \
     }                                                                                             \
-    static ALWAYS_INLINE void merge_pairs_##T(int op, const T *a, T *dst, ptrdiff_t n)            \
+    static ALWAYS_INLINE void merge_rows_##T(                                                     \
+        int op, int count, const char *row, ptrdiff_t step, T *dst, ptrdiff_t n)                  \
     {                                                                                             \
-        BY_OP_##T(_pairs, a, dst, n);                                                             \
+        BY_OP_##T(_rows, count, row, step, dst, n);                                               \
     }                                                                                             \
-    static ALWAYS_INLINE void merge_triples_##T(int op, const T *a, T *dst, ptrdiff_t n)          \
+    static ALWAYS_INLINE void merge_windows_apart_##T(                                            \
+        int op, int columns, const T *row, ptrdiff_t stride, T *dst, ptrdiff_t n)                 \
     {                                                                                             \
-        BY_OP_##T(_triples, a, dst, n);                                                           \
+        (op == OP_SUM ? sum_windows_apart_##T : max_windows_apart_##T)(                           \
+            columns, row, stride, dst, n);                                                        \
     }                                                                                             \
-    static ALWAYS_INLINE void merge16_##T(                                                        \
-        int op, const char *rows, ptrdiff_t step, T *dst, ptrdiff_t n)                            \
+    static ALWAYS_INLINE void merge_pixel_windows_##T(                                            \
+        int op, int columns, const T *row, ptrdiff_t stride, ptrdiff_t next, T *dst,              \
+        ptrdiff_t outputs, ptrdiff_t n)                                                           \
     {                                                                                             \
-        (op == OP_SUM ? sum16_##T : max16_##T)(rows, step, dst, n);                               \
-    }                                                                                             \
-    static ALWAYS_INLINE void merge8_##T(                                                         \
-        int op, const char *rows, ptrdiff_t step, T *dst, ptrdiff_t n)                            \
-    {                                                                                             \
-        BY_OP_##T(8, rows, step, dst, n);                                                         \
+        (op == OP_SUM ? sum_pixel_windows_##T : max_pixel_windows_##T)(                           \
+            columns, row, stride, next, dst, outputs, n);                                         \
     }                                                                                             \
     static ALWAYS_INLINE void merge_short_runs_##T(                                               \
         int op, const T *row, const T *end, const ptrdiff_t *bins, ptrdiff_t most,                \

@@ -16,6 +16,21 @@ cdef extern from "_vectors.h" nogil:
 cdef extern from "_rows.h" nogil:
     const int LANES  # partial results of a row that is reduced to one value
     const int SHORT_RUN  # elements of a bin, at most, that is reduced to 8 of them
+    const int MOST_TAPS
+    void merge_windows_apart_float(
+        int op, int columns, const float* row, Py_ssize_t stride, float* dst, Py_ssize_t n
+    )
+    void merge_pixel_windows_float(
+        int op, int columns, const float* row, Py_ssize_t stride, Py_ssize_t next, float* dst,
+        Py_ssize_t outputs, Py_ssize_t n
+    )
+    void merge_windows_apart_double(
+        int op, int columns, const double* row, Py_ssize_t stride, double* dst, Py_ssize_t n
+    )
+    void merge_pixel_windows_double(
+        int op, int columns, const double* row, Py_ssize_t stride, Py_ssize_t next, double* dst,
+        Py_ssize_t outputs, Py_ssize_t n
+    )
     void merge_short_runs_float(
         int op, const float* row, const float* end, const Py_ssize_t* bins, Py_ssize_t most,
         Py_ssize_t count, float* dst
@@ -48,10 +63,9 @@ cdef extern from "_rows.h" nogil:
         int op, const float* a, const float* b, const float* c, const float* d, float* dst,
         Py_ssize_t n,
     )
-    void merge8_float(int op, const char* rows, Py_ssize_t step, float* dst, Py_ssize_t n)
-    void merge16_float(int op, const char* rows, Py_ssize_t step, float* dst, Py_ssize_t n)
-    void merge_pairs_float(int op, const float* a, float* dst, Py_ssize_t n)
-    void merge_triples_float(int op, const float* a, float* dst, Py_ssize_t n)
+    void merge_rows_float(
+        int op, int count, const char* row, Py_ssize_t step, float* dst, Py_ssize_t n
+    )
     void sum_groups_float(
         const float** rows, const Py_ssize_t* sizes, Py_ssize_t groups, float* dst, Py_ssize_t n
     )
@@ -63,10 +77,9 @@ cdef extern from "_rows.h" nogil:
         int op, const double* a, const double* b, const double* c, const double* d, double* dst,
         Py_ssize_t n,
     )
-    void merge8_double(int op, const char* rows, Py_ssize_t step, double* dst, Py_ssize_t n)
-    void merge16_double(int op, const char* rows, Py_ssize_t step, double* dst, Py_ssize_t n)
-    void merge_pairs_double(int op, const double* a, double* dst, Py_ssize_t n)
-    void merge_triples_double(int op, const double* a, double* dst, Py_ssize_t n)
+    void merge_rows_double(
+        int op, int count, const char* row, Py_ssize_t step, double* dst, Py_ssize_t n
+    )
     void sum_groups_double(
         const double** rows, const Py_ssize_t* sizes, Py_ssize_t groups, double* dst, Py_ssize_t n
     )
@@ -131,7 +144,7 @@ cdef extern from "_kinds.h" nogil:
         Py_ssize_t rows, outputs, columns
         const Py_ssize_t* first
         const Py_ssize_t* count
-        int32_t column[5][8]
+        int32_t column[9][8]
         const float* divisors
         const char* src
         float* dst
@@ -285,59 +298,44 @@ cdef inline void merge_short_runs(
         merge_short_runs_double(op, row, end, bins, most, count, dst)
 
 
-cdef inline Py_ssize_t merge_many(
-    int op, const char* rows, Py_ssize_t step, Py_ssize_t count, acc_t* dst, Py_ssize_t n
+cdef inline void merge_rows(
+    int op, Py_ssize_t count, const char* row, Py_ssize_t step, acc_t* dst, Py_ssize_t n
 ) noexcept nogil:
-    """16, 8, 4 or fewer rows of so many, `step` bytes apart, of at least LANES floats; how many."""
-    cdef const acc_t* few[4]
-    cdef Py_ssize_t i
-    if count >= 16:
-        if acc_t is float:
-            merge16_float(op, rows, step, dst, n)
-        elif acc_t is double:
-            merge16_double(op, rows, step, dst, n)
-        return 16
-    if count >= 8:
-        if acc_t is float:
-            merge8_float(op, rows, step, dst, n)
-        elif acc_t is double:
-            merge8_double(op, rows, step, dst, n)
-        return 8
-    count = min(count, 4)
-    for i in range(count):
-        few[i] = <const acc_t*>(rows + i * step)
-    merge_up_to_4(op, few, count, dst, n)
-    return count
-
-
-cdef inline void pairs(int op, const acc_t* a, acc_t* dst, Py_ssize_t n) noexcept nogil:
-    """Windows of 2, stride 2."""
-    cdef Py_ssize_t j
+    """Up to 16, `step` bytes apart, of at least LANES floats."""
     if acc_t is float:
-        merge_pairs_float(op, a, dst, n)
+        merge_rows_float(op, <int>count, row, step, dst, n)
     elif acc_t is double:
-        merge_pairs_double(op, a, dst, n)
+        merge_rows_double(op, <int>count, row, step, dst, n)
+
+
+cdef inline bint merge_windows_apart(
+    int op, Py_ssize_t width, const acc_t* row, Py_ssize_t stride, acc_t* dst, Py_ssize_t n
+) noexcept nogil:
+    """Windows of one channel, if they are of floats, or the commonest of integers."""
+    cdef Py_ssize_t j
+    if acc_t is float or acc_t is double:
+        if width > MOST_TAPS or n < LANES or op == RANK:
+            return False
+        if acc_t is float:
+            merge_windows_apart_float(op, <int>width, row, stride, dst, n)
+        else:
+            merge_windows_apart_double(op, <int>width, row, stride, dst, n)
+        return True
+    if stride != 2 or width > 3:
+        return False
+    if width == 2 and not is_sum(op, dst):
+        for j in range(n):
+            dst[j] = merge(MAX, row[2 * j], row[2 * j + 1])
+    elif width == 2:
+        for j in range(n):
+            dst[j] = merge(SUM, row[2 * j], row[2 * j + 1])
     elif not is_sum(op, dst):
         for j in range(n):
-            dst[j] = merge(MAX, a[2 * j], a[2 * j + 1])
+            dst[j] = merge(MAX, merge(MAX, row[2 * j], row[2 * j + 1]), row[2 * j + 2])
     else:
         for j in range(n):
-            dst[j] = merge(SUM, a[2 * j], a[2 * j + 1])
-
-
-cdef inline void triples(int op, const acc_t* a, acc_t* dst, Py_ssize_t n) noexcept nogil:
-    """Windows of 3, stride 2."""
-    cdef Py_ssize_t j
-    if acc_t is float:
-        merge_triples_float(op, a, dst, n)
-    elif acc_t is double:
-        merge_triples_double(op, a, dst, n)
-    elif not is_sum(op, dst):
-        for j in range(n):
-            dst[j] = merge(MAX, merge(MAX, a[2 * j], a[2 * j + 1]), a[2 * j + 2])
-    else:
-        for j in range(n):
-            dst[j] = merge(SUM, merge(SUM, a[2 * j], a[2 * j + 1]), a[2 * j + 2])
+            dst[j] = merge(SUM, merge(SUM, row[2 * j], row[2 * j + 1]), row[2 * j + 2])
+    return True
 
 
 cdef void slide(
@@ -369,6 +367,23 @@ cdef void slide(
         window = wider
         taps *= 2
     merge2(op, window, window + (width - taps) * shift, dst, n)
+
+
+cdef void merge_pixel_windows(
+    int op, Py_ssize_t width, const acc_t* row, Py_ssize_t stride, Py_ssize_t shift, acc_t* dst,
+    Py_ssize_t outputs, Py_ssize_t n, acc_t* even, acc_t* odd,
+) noexcept nogil:
+    """Windows of n elements each: nothing is merged for others in between."""
+    cdef Py_ssize_t j
+    if width <= MOST_TAPS and op != RANK:
+        if acc_t is float:
+            merge_pixel_windows_float(op, <int>width, row, stride, shift, dst, outputs, n)
+            return
+        elif acc_t is double:
+            merge_pixel_windows_double(op, <int>width, row, stride, shift, dst, outputs, n)
+            return
+    for j in range(outputs):
+        slide(op, row + j * stride, dst + j * n, even, odd, n, shift, width)
 
 
 cdef void slide_by_digits(
