@@ -8,7 +8,7 @@ result.
 
 from collections.abc import Callable
 from functools import lru_cache
-from math import gcd
+from math import gcd, prod
 from typing import Any
 
 import numpy
@@ -233,9 +233,13 @@ def _prepare(
         table = (windows or _windows)(seen.axes)
         plan = getattr(_levels.kernels(), operation)(*described, seen.batch, table, *more(seen))
         run = plan.run
-        work = max(array.size for array in arrays)
+        sizes = [array.size for array in arrays]
+        work = max(sizes)
         if operation.startswith("max_pool_"):
             work *= 8  # winners take about so many times as long as maxima
+        else:  # windows that overlap, as long as so many taps of those that do not
+            taps = prod(min(axis.kernel_size, 4) for axis in axes)
+            work = max(work, min(sizes) * taps // 3)
     most_threads = work // _WORK_OF_A_THREAD
     with_indices = operation == "max_pool_indices"
     as_integers = any(map(_is_bfloat16, arrays))

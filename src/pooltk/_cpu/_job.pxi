@@ -6,6 +6,8 @@ cdef enum:
     TILE = 2048         # elements of merged rows in a tile
     IMAGE_ROW = 16384   # bytes of a row of short elements that a tile holds
     PIXEL_ROW = 32768   # elements of a row of pixels that are not merged in scratch
+    MERGED_PIXELS = 16384  # of one that is, of windows that overlap
+    PART_OF_CHANNELS = 256  # at least, where channels are shared among threads
     LINE_OF_PIXELS = 128  # elements of one, up to which all rows of a window are merged as one line
     WIDE_ROWS = 8       # windows of more rows, overlapping by three quarters, share merges of them
     WIDE_TILE = 6144    # bytes of a merged row of such windows
@@ -54,6 +56,7 @@ cdef struct job_t:
     int op
     kind_t acc            # what is computed with: acc_t,
     Py_ssize_t acc_item   # and its bytes
+    int num_threads
     job_t* inner          # the operation on planes side by side
     axis_t window[3]      # depth, height, width
     Py_ssize_t channels

@@ -62,6 +62,10 @@ cdef void plan(job_t* job) noexcept nogil:
     )
     job.spread = width.kind == TRANSPOSED and width.dilation == 1
     job.tile_c = min(channels, TILE)
+    if job.whole_windows:  # of few windows each thread takes a part of the channels
+        total = job.items * job.window[0].output_size * height.output_size * width.output_size
+        total = ceil_div(channels * total, job.num_threads)
+        job.tile_c = min(job.tile_c, max(PART_OF_CHANNELS, total))
     rows_run_on = (
         job.src.stride[3] == job.src.item and job.src.stride[2] == channels * job.src.item
         and job.tile_c == channels
@@ -139,6 +143,8 @@ cdef void plan(job_t* job) noexcept nogil:
     few_rows = few_rows and job.merged_rows
     if job.pixels or few_rows:
         columns = max(columns, PIXEL_ROW // job.tile_c)
+    elif job.small and channels >= 8 and width.stride < width.kernel_size:
+        columns = max(columns, MERGED_PIXELS // job.tile_c)
     limbs = 2 if job.src.item == 8 and job.op == SUM else 1
     if job.wide_rows:
         columns = WIDE_TILE // (limbs * job.tile_c * job.acc_item)
@@ -191,16 +197,15 @@ cdef void plan(job_t* job) noexcept nogil:
     total = job.chunk_y * max(columns, job.tile_x) * job.tile_c
     job.scratch_size = 0
     job.at_result = reserve(job, total)
-    if job.pixels or few_rows:
-        total = 0
-    job.at_merged = reserve(job, total)
-    job.at_even = reserve(job, total)
-    job.at_odd = reserve(job, total)
-    job.at_low = reserve(job, total if limbs == 2 else 0)
+    rows = 0 if job.small or few_rows else total
+    job.at_merged = reserve(job, rows)
+    job.at_even = reserve(job, rows)
+    job.at_odd = reserve(job, rows)
+    job.at_low = reserve(job, rows if limbs == 2 else 0)
     job.at_counts = reserve(job, max(columns, job.tile_x) * job.tile_c if job.op == SUM else 0)
     job.at_levels = reserve(job, tree_levels(job) * job.row_size)
-    job.at_loaded = reserve(job, 0 if job.direct_rows else 4 * job.row_size)
-    job.at_wide = reserve(job, total)
+    job.at_loaded = reserve(job, 0 if job.direct_rows or job.small else 4 * job.row_size)
+    job.at_wide = reserve(job, 0 if job.pixels or few_rows else total)
     job.runs_join = job.whole_windows and runs_may_join(job)
     job.at_joined = reserve(job, 2 * MOST_JOINED_RUN * PLANES if job.runs_join else 0)
     if job.small and not job.pixels:

@@ -93,6 +93,7 @@ cdef job_t joined_job(const job_t* job) noexcept nogil:
     inner.channels = PLANES
     inner.items = 1
     inner.batch_axes = 0
+    inner.num_threads = 1
     inner.fetches = False
     if job.rows_first:
         for axis in range(2):

@@ -209,6 +209,7 @@ cdef int run(
 ) except -1:
     job.acc = kind_of(_)
     job.acc_item = sizeof(acc_t)
+    job.num_threads = num_threads
     if acc_t is float or acc_t is double or acc_t is int64_t or acc_t is uint64_t:
         if operation == MAX_POOL_INDICES:
             return find_tiles(job, _, num_threads)

@@ -443,6 +443,7 @@ cdef void plan_ranks(job_t* job, job_t* inner) noexcept nogil:
         inner.dst.size[axis] = job.window[axis].output_size
     lay_block(&inner.src, rows, columns, job.tile_c)
     lay_block(&inner.dst, job.tile_y, job.tile_x, job.tile_c)
+    inner.num_threads = 1
     inner.acc = FLOAT64
     inner.acc_item = sizeof(double)
     plan(inner)
