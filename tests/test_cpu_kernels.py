@@ -381,6 +381,16 @@ def test_rows_of_a_window(rows, dtype):
         check_average(case, x)
 
 
+@pytest.mark.parametrize("shape", [(70, 21, 26), (2, 40, 31), (1, 90, 200), (3, 9, 33)], ids=str)
+def test_bins_of_wide_planes(shape):
+    """Bins of up to four columns, of which eight are merged at once, over any number of columns."""
+    for outputs in (8, 9, 13, shape[2] // 3, shape[2] // 2, shape[2] - 3, shape[2]):
+        case = Case("", shape, 2, output_size=(shape[1] // 2, outputs))
+        x = array_of(case.shape, "float32", outputs, special=True)
+        check_max(case, x)
+        check_average(case, x)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int8", "uint16"])
 @pytest.mark.parametrize("length", [5, 6, 7, 8, 9, 12, 15, 16, 17, 31, 49, 100, 256, 257])
 def test_windows_side_by_side(length, dtype):

@@ -85,7 +85,8 @@ def views(
         _merge_rows(windows, steps_of, large)
     # Bins of many planes are pooled side by side, and their sums in another order than those of
     # one: they must not become one by the strides of a result, which may be given.
-    if planes_merge and groups and windows[-1].stride:
+    few_rows = all(axis.kernel_size <= _MOST_ROWS for axis in windows[1:-1])
+    if planes_merge and groups and windows[-1].stride and few_rows:
         _merge_planes(groups, windows, steps_of[0], large)
 
     depth_height_width = tuple([_WHOLE] * (3 - len(windows)) + windows)

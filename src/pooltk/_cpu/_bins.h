@@ -7,13 +7,16 @@
 typedef struct {
     int op, vectors, taps;                /* of a merged row; of the widest bin, in a row, */
     int least;                            /* and of the narrowest */
-    ptrdiff_t planes, src_plane, src_row; /* how far apart, in bytes */
-    ptrdiff_t rows, outputs, columns;
+    ptrdiff_t planes, src_plane, src_row; /* how far apart, in bytes, */
+    ptrdiff_t dst_plane, dst_row;         /* in elements */
+    ptrdiff_t rows, outputs, columns, fresh;
     const ptrdiff_t *first, *count;       /* the first row of each row of outputs, and how many */
     int32_t column[MOST_BIN][BINS];       /* of each tap; -1, or the last, where a bin lacks it */
-    const float *divisors;                /* of each row of outputs as many as BINS */
+    const float *row_divisors;            /* those of windows are these times those of columns */
+    float column_divisors[BINS];
     const char *src;
     float *dst;
+    const float *dst_end;
 } bin_planes;
 
 #if defined(__AVX2__)
@@ -24,10 +27,12 @@ static ALWAYS_INLINE void pool_bins_of(int op, int vectors, int taps, const bin_
     VECTOR_float at[MOST_BIN][MOST_BIN_VECTORS];
     __m256i from[MOST_BIN][MOST_BIN_VECTORS];
     ptrdiff_t start[MOST_BIN_VECTORS];
-    const ptrdiff_t rows = b->rows, outputs = b->outputs, src_row = b->src_row;
+    const ptrdiff_t rows = b->rows, outputs = b->outputs;
+    const ptrdiff_t src_row = b->src_row, dst_row = b->dst_row;
     const ptrdiff_t *first = b->first, *counts = b->count;
-    const float *divisors = b->divisors;
-    float *dst = b->dst, *end = dst + b->planes * rows * outputs;
+    const float *divisors = b->row_divisors, *end = b->dst_end;
+    const VECTOR_float column_divisors = load_float(b->column_divisors);
+    float *dst;
     for (int v = 0; v < vectors; v++) { /* the last one ends with the row */
         start[v] = v < vectors - 1 ? v * WIDTH_float : b->columns - WIDTH_float;
         for (int t = 0; t < taps; t++) {
@@ -39,12 +44,15 @@ static ALWAYS_INLINE void pool_bins_of(int op, int vectors, int taps, const bin_
                 _mm256_cmpgt_epi32(from[t][v], _mm256_set1_epi32(-1)));
         }
     }
-    for (ptrdiff_t p = 0; p < b->planes; p++)
-        for (ptrdiff_t y = 0; y < rows; y++, dst += outputs) {
+    for (ptrdiff_t p = 0; p < b->planes; p++) {
+        dst = b->dst + p * b->dst_plane;
+        for (ptrdiff_t y = 0; y < rows; y++, dst += dst_row) {
             const char *row = b->src + p * b->src_plane + first[y] * src_row;
             ptrdiff_t count = counts[y];
             VECTOR_float result;
             prefetch_line(row + AHEAD);
+            for (ptrdiff_t i = 64; i < b->fresh; i += 64)
+                prefetch_line(row + AHEAD + i);
 #define READ(k) load_float((const float *)(row + (k) * src_row) + start[v])
             for (int v = 0; v < vectors; v++) {
                 merged[v] = READ(0);
@@ -78,7 +86,8 @@ static ALWAYS_INLINE void pool_bins_of(int op, int vectors, int taps, const bin_
             }
             result = op == OP_SUM ? sum_taps_float(taps, tap) : max_taps_float(taps, tap);
             if (op == OP_SUM) {
-                result = quotient_float(result, load_float(divisors + y * BINS));
+                result = quotient_float(
+                    result, product_float(column_divisors, all_float(divisors[y])));
                 result = choose_float(unordered_float(result), all_float(NAN), result);
             }
             if (end - dst >= WIDTH_float)
@@ -86,6 +95,7 @@ static ALWAYS_INLINE void pool_bins_of(int op, int vectors, int taps, const bin_
             else
                 store_where_float(first_float(outputs), dst, result);
         }
+    }
 }
 #undef MERGE
 

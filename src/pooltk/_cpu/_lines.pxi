@@ -1,7 +1,7 @@
 # Planes of few columns: their rows fit the registers, and nothing but results is stored (_lines.h).
 
 cdef enum:
-    MOST_BIN_ROWS = 64   # of bins of a plane, where they are merged in registers
+    MOST_BIN_ROWS = 256  # of bins of a plane, where they are merged in registers
     SPREAD_PLANES = 128  # for which the tables of _spread.h are made once
 
 
@@ -74,8 +74,9 @@ cdef void pool_in_registers(const job_t* job, const tile_t* tile) noexcept nogil
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]
     cdef Py_ssize_t line = ceil_div(width.input_size * job.src.item, REGISTER) * REGISTER
-    cdef Py_ssize_t x, i
+    cdef Py_ssize_t x, i, count
     cdef Py_ssize_t rows[3]
+    cdef Py_ssize_t columns[LINE]
     cdef float divisors[3 * LINE]  # of sums, which are of floats
     cdef small_windows w
     line //= job.acc_item
@@ -104,13 +105,17 @@ cdef void pool_in_registers(const job_t* job, const tile_t* tile) noexcept nogil
     rows[0] = 0
     rows[1] = min(1, w.lines - 1)
     rows[2] = w.lines - 1
-    for i in range(3 if job.op == SUM and width.kernel_size == 3 else 0):
+    if job.op == SUM and width.kernel_size == 3:
         for x in range(line):
-            divisors[i * line + x] = <float>job.divisor_override
+            columns[x] = 1
             if not job.divisor_override:
-                divisors[i * line + x] = <float>(rows_count(job, 0, rows[i]) * max(1, window_count(
+                columns[x] = max(1, window_count(
                     &job.count[2], min(x, w.outputs - 1), job.count_include_pad
-                )))
+                ))
+        for i in range(3):
+            count = job.divisor_override if job.divisor_override else rows_count(job, 0, rows[i])
+            for x in range(line):
+                divisors[i * line + x] = <float>(count * columns[x])
     pool_planes_in_registers(job.src.kind, &w)
 
 
@@ -138,52 +143,88 @@ cdef bint bins_fit_registers(const job_t* job) noexcept nogil:
         and are_few_taps(width) and width.kernel_size >= 2
         and (height.kernel_size <= 4 or width.kernel_size > 4)
         and (width.stride == 3 or not job.small)  # of 3 side by side, too few for _small.h
-        and width.output_size <= BINS < width.input_size <= MOST_BIN_VECTORS * BINS
-        and results_run_on(job)
-        and job.tiles[1] * job.tiles[2] * job.tiles[3] == 1
+        and BINS < width.input_size and (
+            width.output_size <= BINS and width.input_size <= MOST_BIN_VECTORS * BINS
+            or BINS <= width.output_size <= width.input_size and width.kind == ADAPTIVE
+            and most_columns(width, BINS) <= MOST_BIN_VECTORS * BINS
+        )
+        and results_run_on(job) and job.tiles[1] * job.tiles[3] == 1
     )
 
 
+cdef void place_taps_of(
+    const axis_t* axis, Py_ssize_t begin, Py_ssize_t n, Py_ssize_t* first, Py_ssize_t* count
+) noexcept nogil:
+    """The first tap of so many windows, and how many each has."""
+    cdef Py_ssize_t i
+    cdef adaptive_t bin
+    if axis.kind == ADAPTIVE:
+        bin = adaptive_bin(axis, begin)
+        for i in range(n):
+            first[i] = bin.first
+            count[i] = next_bin(&bin)
+        return
+    for i in range(n):
+        first[i] = first_tap(axis, begin + i)
+        count[i] = tap_count(axis, begin + i)
+
+
 cdef void pool_bins_in_registers(const job_t* job, const tile_t* tile) noexcept nogil:
-    """All planes of a tile."""
+    """All planes of a tile, or rows of one, BINS columns of bins at a time."""
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]
     cdef Py_ssize_t first[MOST_BIN_ROWS]
     cdef Py_ssize_t count[MOST_BIN_ROWS]
-    cdef float divisors[MOST_BIN_ROWS * BINS]
-    cdef Py_ssize_t x, y, column, columns
+    cdef float divisors[MOST_BIN_ROWS]
+    cdef Py_ssize_t column[BINS]
+    cdef Py_ssize_t columns[BINS]
+    cdef Py_ssize_t begin = 0, left, end, x, y
     cdef int tap
     cdef bin_planes b
     b.op = job.op
-    b.vectors = <int>ceil_div(width.input_size, BINS)
-    b.taps = b.least = <int>width.kernel_size
+    b.taps = <int>width.kernel_size
     b.planes = tile.item_end - tile.item
     b.src_plane = job.batch_stride[0][0]
     b.src_row = job.src.stride[1]
-    b.rows = height.output_size
-    b.outputs = width.output_size
-    b.columns = width.input_size
+    b.dst_plane = height.output_size * width.output_size
+    b.dst_row = width.output_size
+    b.rows = tile.y_end - tile.y
+    b.outputs = min(BINS, width.output_size)
+    place_taps_of(height, tile.y, b.rows, first, count)
     for y in range(b.rows):
-        first[y] = first_tap(height, y)
-        count[y] = tap_count(height, y)
-    for x in range(BINS):
-        column = first_tap(width, min(x, b.outputs - 1))
-        columns = tap_count(width, min(x, b.outputs - 1))
-        b.least = <int>min(b.least, columns)
-        for tap in range(b.taps):
-            b.column[tap][x] = <int32_t>(column + min(tap, columns - 1))
-            if tap >= columns and job.op == SUM:
-                b.column[tap][x] = -1
-        for y in range(b.rows):
-            divisors[y * BINS + x] = <float>(
-                job.divisor_override if job.divisor_override else count[y] * columns
-            )
+        divisors[y] = <float>(job.divisor_override if job.divisor_override else count[y])
     b.first = first
     b.count = count
-    b.divisors = divisors
-    b.src = tile.src_offset + address(&job.src, 0, 0, 0, 0)
-    b.dst = <float*>(address(&job.dst, 0, 0, 0, 0) + tile.item * job.batch_stride[1][0])
-    pool_bins(&b)
+    b.row_divisors = divisors
+    b.dst_end = <float*>(job.dst.data + tile.item * job.batch_stride[1][0])
+    b.dst_end += (b.planes - 1) * b.dst_plane + tile.y_end * b.dst_row
+    while begin < width.output_size:
+        begin = min(begin, width.output_size - b.outputs)
+        place_taps_of(width, begin, b.outputs, column, columns)
+        for x in range(b.outputs, BINS):
+            column[x] = column[x - 1]
+            columns[x] = columns[x - 1]
+        end = column[BINS - 1] + columns[BINS - 1]
+        left = max(0, min(column[0], end - BINS))
+        b.columns = max(BINS, end - left)
+        b.vectors = <int>max(2, ceil_div(b.columns, BINS))
+        b.least = b.taps
+        for x in range(BINS):
+            b.least = <int>min(b.least, columns[x])
+            for tap in range(b.taps):
+                b.column[tap][x] = <int32_t>(column[x] - left + min(tap, columns[x] - 1))
+                if tap >= columns[x] and job.op == SUM:
+                    b.column[tap][x] = -1
+            b.column_divisors[x] = <float>(1 if job.divisor_override else columns[x])
+        b.src = tile.src_offset + address(&job.src, 0, 0, left, 0)
+        b.dst = <float*>(
+            address(&job.dst, 0, tile.y, begin, 0) + tile.item * job.batch_stride[1][0]
+        )
+        b.fresh = 0
+        if begin == 0 and b.outputs < width.output_size:
+            b.fresh = height.input_size * b.src_row // height.output_size
+        pool_bins(&b)
+        begin += BINS
 
 
 # Gradients of averages, few of a plane, spread over its rows (_spread.h).

@@ -140,14 +140,16 @@ cdef extern from "_kinds.h" nogil:
         MOST_BIN_VECTORS
     ctypedef struct bin_planes:
         int op, vectors, taps, least
-        Py_ssize_t planes, src_plane, src_row
-        Py_ssize_t rows, outputs, columns
+        Py_ssize_t planes, src_plane, src_row, dst_plane, dst_row
+        Py_ssize_t rows, outputs, columns, fresh
         const Py_ssize_t* first
         const Py_ssize_t* count
         int32_t column[9][8]
-        const float* divisors
+        const float* row_divisors
+        float column_divisors[8]
         const char* src
         float* dst
+        const float* dst_end
     void pool_bins(const bin_planes* planes)
     cdef enum:
         SPREAD

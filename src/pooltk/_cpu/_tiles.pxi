@@ -381,7 +381,7 @@ cdef int pool_tiles(job_t* job, const acc_t* _, int num_threads) except -1:
     job.rows_first = rows_merge_first(job)
     if not job.in_registers and planes_may_join(job):
         return pool_joined(job, _, num_threads)
-    if job.in_registers == GRADIENTS_OF_LINES and job.items >= 4 * num_threads:
+    if job.in_registers >= BINS_OF_LINES and job.items >= 4 * num_threads:
         job.tile_y = job.window[1].output_size
         job.tiles[2] = 1
     if (job.small or job.in_registers) and job.tiles[1] * job.tiles[2] * job.tiles[3] == 1:
