@@ -348,7 +348,7 @@ def _directed():
         "11 deep", (70, 17, 2, 2), 3, kernel_size=(11, 1, 1), stride=(2, 1, 1), padding=(8, 0, 0)
     )
     yield Case("14 deep", (3, 16, 3, 40), 3, kernel_size=(14, 1, 2), stride=(1, 1, 4))
-    yield Case("9 high, depths of one", (40, 5, 33, 8), 3, kernel_size=(1, 9, 4), stride=(1, 2, 3))
+    yield Case("9 high, depths of one", (70, 5, 33, 8), 3, kernel_size=(1, 9, 4), stride=(1, 2, 3))
     yield Case("33 wide of many", (40, 14, 33), 2, kernel_size=(7, 33))
     yield Case("3 side by side, padded", (5, 8, 11, 28), 2, kernel_size=3, padding=1)
     for columns, kernel in ((17, 5), (20, 4), (13, 2)):
