@@ -391,7 +391,7 @@ def test_bins_of_wide_planes(shape):
         check_average(case, x)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int8", "uint16"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16", "int8", "uint16"])
 @pytest.mark.parametrize("length", [5, 6, 7, 8, 9, 12, 15, 16, 17, 31, 49, 100, 256, 257])
 def test_windows_side_by_side(length, dtype):
     """Runs of a row: few elements in lanes, those of short types many at a time."""

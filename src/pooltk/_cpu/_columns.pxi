@@ -284,7 +284,7 @@ cdef void reduce_windows(
         )
         return
     if (
-        channels == 1 and (job.direct_rows or acc_t is float and are_halves(job) and (
+        channels == 1 and (job.direct_rows or are_halves(job) and (
             job.src.stride[2] == job.src.item and axis.kernel_size >= LANES
         ))
         and taps.count[0] * taps.count[1] == 1
@@ -301,6 +301,17 @@ cdef void reduce_windows(
             if job.src.kind == BFLOAT16:
                 sum_runs_bfloat16(
                     <const bfloat16_t*>tap, axis.stride, axis.kernel_size, dst, tile.x_end - tile.x
+                )
+                return
+        elif acc_t is int16_t:
+            if job.src.kind == FLOAT16:
+                max_runs_float16(
+                    <const int16_t*>tap, axis.stride, axis.kernel_size, dst, tile.x_end - tile.x
+                )
+                return
+            if job.src.kind == BFLOAT16:
+                max_runs_bfloat16(
+                    <const int16_t*>tap, axis.stride, axis.kernel_size, dst, tile.x_end - tile.x
                 )
                 return
         reduce_many_runs(
@@ -327,6 +338,7 @@ cdef bint runs_may_join(const job_t* job) noexcept nogil:
     cdef const axis_t* axis = &job.window[2]
     return (
         not are_floats(job) and job.channels == 1 and job.src.item <= 2
+        and not (are_halves(job) and axis.kernel_size >= LANES)  # a vector of them
         and job.window[0].kernel_size == job.window[1].kernel_size == 1
         and job.src.stride[2] == job.src.item and axis.kernel_size <= MOST_JOINED_RUN
         and axis.kind == SLIDING and axis.padding == 0 and axis.step == 1

@@ -256,6 +256,44 @@ DEFINE_HALF_MERGES(sum_rows_bfloat16, OP_SUM, sum_bfloat16, pooltk_bfloat16, flo
 DEFINE_HALF_MERGES(max_rows_float16, OP_MAX, float16, int16_t, int16_t, float16)
 DEFINE_HALF_MERGES(max_rows_bfloat16, OP_MAX, bfloat16, int16_t, int16_t, bfloat16)
 
+/* The maxima, in order, of runs of n halves, a vector of them at least, `step` apart. */
+#define DEFINE_HALF_RUNS(KIND)                                                                    \
+    static void max_runs_##KIND(                                                                  \
+        const int16_t *row, ptrdiff_t step, ptrdiff_t n, int16_t *dst, ptrdiff_t count)           \
+    {                                                                                             \
+        for (; count > 0; count--, row += step) {                                                 \
+            VECTOR_##KIND a = read_##KIND(row + n - WIDTH_##KIND);                                \
+            for (ptrdiff_t j = 0; j < n - WIDTH_##KIND; j += WIDTH_##KIND)                        \
+                a = max_##KIND(a, read_##KIND(row + j));                                          \
+            *dst++ = GREATEST(KIND, a);                                                           \
+        }                                                                                         \
+    }
+#if defined(INTEGER_VECTORS) && defined(__AVX2__) /* whose least of eight is an instruction */
+#define GREATEST(KIND, a) greatest_of((__m256i)a)
+static ALWAYS_INLINE int16_t greatest_of(__m256i a)
+{
+    __m128i least = _mm_max_epi16(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    least = _mm_minpos_epu16(_mm_xor_si128(least, _mm_set1_epi16(INT16_MAX)));
+    return (int16_t)(_mm_cvtsi128_si32(least) ^ INT16_MAX);
+}
+#else
+#define GREATEST(KIND, a) greatest_of_##KIND(a)
+#define DEFINE_GREATEST(KIND)                                         \
+    static ALWAYS_INLINE int16_t greatest_of_##KIND(VECTOR_##KIND a)  \
+    {                                                                 \
+        int16_t all[WIDTH_##KIND], most;                              \
+        store_##KIND(all, a);                                         \
+        most = all[0];                                                \
+        for (int i = 1; i < WIDTH_##KIND; i++)                        \
+            most = all[i] > most ? all[i] : most;                     \
+        return most;                                                  \
+    }
+DEFINE_GREATEST(float16)
+DEFINE_GREATEST(bfloat16)
+#endif
+DEFINE_HALF_RUNS(float16)
+DEFINE_HALF_RUNS(bfloat16)
+
 #define KIND sum_int8
 #define WIDENED _mm256_cvtepi8_epi16
 #define PAIRED(a) _mm256_maddubs_epi16(_mm256_set1_epi8(1), a)

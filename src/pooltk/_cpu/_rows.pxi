@@ -172,6 +172,12 @@ cdef extern from "_kinds.h" nogil:
     void merge_planes(kind_t kind, const small_windows* windows, void* dst)
     void sum_rows_float16(const float16_t** rows, Py_ssize_t count, float* dst, Py_ssize_t n)
     void sum_rows_bfloat16(const bfloat16_t** rows, Py_ssize_t count, float* dst, Py_ssize_t n)
+    void max_runs_float16(
+        const int16_t* row, Py_ssize_t step, Py_ssize_t n, int16_t* dst, Py_ssize_t count
+    )
+    void max_runs_bfloat16(
+        const int16_t* row, Py_ssize_t step, Py_ssize_t n, int16_t* dst, Py_ssize_t count
+    )
     void max_rows_float16(const int16_t** rows, Py_ssize_t count, int16_t* dst, Py_ssize_t n)
     void max_rows_bfloat16(const int16_t** rows, Py_ssize_t count, int16_t* dst, Py_ssize_t n)
 
