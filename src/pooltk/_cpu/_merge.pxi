@@ -316,6 +316,7 @@ cdef void merge_window_rows(
         fresh = 0
     elif height.stride < height.input_size:  # else the product may overflow
         ahead = (tile.y_end - tile.y) * height.stride * job.src.stride[1]
+        ahead += max(0, extent(height) - height.stride) * job.src.stride[1]
     if full:
         first_row = tile.src_offset + address(&job.src, taps.depth, 0, tile.column, tile.c)
     for y in range(tile.y, tile.y_end):
