@@ -17,7 +17,9 @@ cdef void pool_row(
         job.op, axis.kernel_size, src, axis.stride, dst, outputs
     ):
         return
-    elif channels >= 8 and (2 * axis.stride >= axis.kernel_size or axis.kernel_size <= 3):
+    elif channels >= 8 and (
+        axis.kernel_size - axis.stride <= axis.stride or axis.kernel_size <= 3
+    ):
         merge_pixel_windows(
             job.op, axis.kernel_size, src, axis.stride * channels, shift, dst, outputs, channels,
             even, odd,

@@ -15,7 +15,7 @@ cdef enum:
     MOST_JOINED = 65536  # if there are no less to a row of outputs
     NARROW = 20     # rows of so few columns are
     SHORT = 12      # or of these, of windows that _small.h keeps in registers
-    APART = 40      # or of these, of windows that slide by as many as 5
+    FAR_APART = 40  # or of these, of windows that slide by as many as 5
 
 
 cdef inline bint are_threes(const axis_t* width) noexcept nogil:
@@ -39,7 +39,7 @@ cdef bint planes_may_join(const job_t* job) noexcept nogil:
             width.kind == ADAPTIVE
             or width.input_size <= (SHORT if job.small and are_threes(width) else NARROW)
             # which are added up as those of one tall plane are, unless they are wide bins
-            or width.input_size <= APART and 5 <= width.stride and width.kernel_size < WIDE_BIN
+            or width.input_size <= FAR_APART and 5 <= width.stride and width.kernel_size < WIDE_BIN
         )
     ):
         inner = joined_job(job)

@@ -697,10 +697,10 @@ cdef way_t way_of(const job_t* job, const winner_t* _) noexcept nogil:
         otherwise = DOUBLED
     if (
         pixels and height.step == 1
-        and (height.kernel_size <= MOST_ROWS or height.kernel_size <= 2 * height.stride
+        and (height.kernel_size <= MOST_ROWS or height.kernel_size - height.stride <= height.stride
              or height.kind == ADAPTIVE)
         and (width.kernel_size <= SMALL_KERNEL or not regular
-             or width.kernel_size <= 2 * width.stride)
+             or width.kernel_size - width.stride <= width.stride)
     ):
         return IN_ROWS
     return otherwise
@@ -946,7 +946,7 @@ cdef bint winners_may_join(const job_t* job, const vector_t* _) noexcept nogil:
         and way_of(job, _) != IN_STRIPS and way_of(job, _) != IN_BINS
         and (
             width.input_size <= NARROW_WINNERS or way_of(job, _) == SCANNED
-            or way_of(job, _) >= DOUBLED and width.kernel_size <= 2 * width.stride
+            or way_of(job, _) >= DOUBLED and width.kernel_size - width.stride <= width.stride
         )
         and joined_elements(job, 1) <= MOST_JOINED // PLANES
         and (
