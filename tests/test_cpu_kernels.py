@@ -391,6 +391,16 @@ def test_bins_of_wide_planes(shape):
         check_average(case, x)
 
 
+@pytest.mark.parametrize("shape", [(1, 44, 44, 300), (1, 1600, 1, 300), (1, 50, 36, 520)], ids=str)
+def test_few_windows_of_many_channels(shape):
+    """Threads share the channels of one window: whatever their number, and whatever runs on."""
+    x = array_of(shape, "float32", 26)
+    for view in (x, x[:, :40, :40]):
+        case = Case("", view.shape, 2, output_size=1, channels_last=True)
+        check_max(case, view)
+        check_average(case, view)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16", "int8", "uint16"])
 @pytest.mark.parametrize("length", [5, 6, 7, 8, 9, 12, 15, 16, 17, 31, 49, 100, 256, 257])
 def test_windows_side_by_side(length, dtype):

@@ -62,7 +62,8 @@ cdef void plan(job_t* job) noexcept nogil:
     )
     job.spread = width.kind == TRANSPOSED and width.dilation == 1
     job.tile_c = min(channels, TILE)
-    if job.whole_windows:  # of few windows each thread takes a part of the channels
+    # Of few windows each thread takes a part of the channels, if taps of all have one order then.
+    if job.whole_windows and height.kernel_size == job.window[0].kernel_size == 1:
         total = job.items * job.window[0].output_size * height.output_size * width.output_size
         total = ceil_div(channels * total, job.num_threads)
         job.tile_c = min(job.tile_c, max(PART_OF_CHANNELS, total))

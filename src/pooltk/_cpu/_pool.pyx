@@ -27,6 +27,7 @@ How it works
     _winner_bins.pxi                                 find_in_bins
     _gradients.pxi  max_pool_backward: gather_block or scatter_block, by find_winners
     _kinds.h       the commonest windows, of each kind of element: pool_small <- pool_small_tile
+    _taps.h        windows of a few columns of merged rows, in registers
     _small.h       their rows, merged, and columns: pool_small_ <- pool_small
     _pixels.h      and of pixels of many channels
     _pixel_bins.h  bins of those
