@@ -520,7 +520,7 @@ static ALWAYS_INLINE void OF(gather_last_pair)(
     grad = grad == grad ? grad : (T)NAN;
     dst0[2 * j] = dst0[2 * j + 1] = dst1[2 * j] = dst1[2 * j + 1] = 0;
     if (by_index) {
-        int64_t won = indices[j] - place - 2 * j;
+        int64_t won = (int64_t)((uint64_t)indices[j] - (uint64_t)(place + 2 * j));
         if (won == 0 || won == 1)
             dst0[2 * j + won] = grad;
         else if (won == columns || won == columns + 1)
@@ -617,9 +617,9 @@ static ALWAYS_INLINE void OF(scatter_planes)(
     ptrdiff_t block_plane = s->block_plane, length = s->length, n = s->n;
     for (ptrdiff_t j = 0; j < n; j++, indices += s->step)
         for (int p = 0; p < planes; p++) {
-            int64_t place = indices[p * s->indices_plane] - begin;
             /* As unsigned numbers, -1 and what lies before the block are beyond it too. */
-            if ((uint64_t)place < (uint64_t)length)
+            uint64_t place = (uint64_t)indices[p * s->indices_plane] - (uint64_t)begin;
+            if (place < (uint64_t)length)
                 block[p * block_plane + place] += grads[p * s->grads_plane + j];
         }
 }
@@ -638,8 +638,8 @@ static NEVER_INLINE int OF(scatter)(const scatter_t *s, T *block, const int64_t 
     if (s->channels > 1)
         for (ptrdiff_t j = 0; j < n; j += s->channels)
             for (ptrdiff_t c = 0; c < s->channels; c++) {
-                int64_t place = indices[j + c] - s->begin;
-                if ((uint64_t)place < (uint64_t)s->length)
+                uint64_t place = (uint64_t)indices[j + c] - (uint64_t)s->begin;
+                if (place < (uint64_t)s->length)
                     block[place * s->channels + c] += grads[j + c];
             }
     else
