@@ -381,6 +381,15 @@ def test_rows_of_a_window(rows, dtype):
         check_average(case, x)
 
 
+@pytest.mark.parametrize("divisor", [7, 2**24 + 1, -(2**26) - 3])
+@pytest.mark.parametrize(("columns", "kernel_size", "stride"), [(12, 3, 3), (17, 5, 3), (14, 7, 7)])
+def test_divisors_that_no_float_holds(columns, kernel_size, stride, divisor):
+    """Quotients are rounded once, wherever the windows are merged."""
+    shape = (70, columns, columns)
+    case = Case("", shape, 2, kernel_size=kernel_size, stride=stride)
+    check_average(case, array_of(shape, "float32", 27), divisor_override=divisor)
+
+
 @pytest.mark.parametrize("shape", [(70, 21, 26), (2, 40, 31), (1, 90, 200), (3, 9, 33)], ids=str)
 def test_bins_of_wide_planes(shape):
     """Bins of up to four columns, of which eight are merged at once, over any number of columns."""

@@ -137,6 +137,7 @@ cdef bint bins_fit_registers(const job_t* job) noexcept nogil:
     cdef const axis_t* width = &job.window[2]
     return (
         job.acc == job.src.kind == job.dst.kind == FLOAT32 and not job.divide_first
+        and -1e6 < job.divisor_override < 1e6  # which a float holds
         and job.channels == 1 and job.batch_axes == 1 and job.src.stride[2] == job.src.item
         and takes_each(&job.window[0]) and job.window[0].output_size == 1
         and are_few_taps(height) and not job.wide_rows and height.output_size <= MOST_BIN_ROWS
