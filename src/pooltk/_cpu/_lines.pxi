@@ -222,7 +222,7 @@ cdef void pool_bins_in_registers(const job_t* job, const tile_t* tile) noexcept 
             address(&job.dst, 0, tile.y, begin, 0) + tile.item * job.batch_stride[1][0]
         )
         b.fresh = 0
-        if begin == 0 and b.outputs < width.output_size:
+        if job.fetches and begin == 0 and b.outputs < width.output_size:
             b.fresh = height.input_size * b.src_row // height.output_size
         pool_bins(&b)
         begin += BINS
