@@ -122,6 +122,30 @@ for number in (2, 7, 3, 7, 1, 2):
 
 
 @linux
+def test_helpers_may_run_where_they_could():
+    """Also after they were woken, for which they are kept off the caller's core."""
+    program = """
+import os
+
+def helpers_cores():
+    return [os.sched_getaffinity(int(thread)) for thread in os.listdir("/proc/self/task")]
+
+cores = os.sched_getaffinity(0)
+for allowed in (cores, {min(cores)}, cores):
+    for thread in os.listdir("/proc/self/task"):
+        os.sched_setaffinity(int(thread), allowed)
+    for _ in range(3):
+        assert works(3)
+        time.sleep(0.02)
+    end = time.monotonic() + 30
+    while any(found != allowed for found in helpers_cores()):  # of one that has not run since
+        assert time.monotonic() < end, helpers_cores()
+        time.sleep(0.001)
+"""
+    check_python(TEAM + program, timeout=60)
+
+
+@linux
 def test_no_thread_can_be_started():
     """Those there are do everything: each new one would want 8 MB for its stack."""
     program = """

@@ -50,21 +50,29 @@ static struct {
         PyThread_type_lock lock; /* of the parts that wait for this thread; the first is the caller */
         Py_ssize_t begin, end;
         PyThread_type_lock wake;
-        int woken;
+        int woken, asleep;
+        unsigned long id;
+        int kept_off; /* the core on which it may not be woken, or -1 */
     } thread[MOST_THREADS];
 } team;
 
-static void take_lock(PyThread_type_lock lock)
+static int took_lock_awake(PyThread_type_lock lock)
 {
     for (int look = 0; look < LOOKS; look++) {
         if (PyThread_acquire_lock(lock, NOWAIT_LOCK))
-            return;
+            return 1;
         if (look % LOOKS_IN_A_ROW == LOOKS_IN_A_ROW - 1)
             let_others_run();
         else
             pause_a_little();
     }
-    PyThread_acquire_lock(lock, WAIT_LOCK);
+    return 0;
+}
+
+static void take_lock(PyThread_type_lock lock)
+{
+    if (!took_lock_awake(lock))
+        PyThread_acquire_lock(lock, WAIT_LOCK);
 }
 
 static void set_parts(int thread, Py_ssize_t begin, Py_ssize_t end)
@@ -115,23 +123,67 @@ static void work(int me)
     while (found_more(me));
 }
 
+/* Linux may wake a thread on the core of the one that wakes it though others are idle, if they were
+ * not a moment ago; there it waits until that one's time slice ends, for milliseconds
+ * (docs/decisions.md). So a thread that sleeps is kept off that core until it runs. */
+#if defined(__linux__)
+static void keep_off_this_core(int other)
+{
+    pid_t id = (pid_t)team.thread[other].id;
+    int core = sched_getcpu();
+    cpu_set_t cores;
+    if (core < 0 || sched_getaffinity(id, sizeof cores, &cores) || !CPU_ISSET(core, &cores))
+        return;
+    CPU_CLR(core, &cores);
+    if (CPU_COUNT(&cores) && !sched_setaffinity(id, sizeof cores, &cores))
+        team.thread[other].kept_off = core;
+}
+
+static void allow_all_cores(int me)
+{
+    cpu_set_t cores;
+    if (team.thread[me].kept_off < 0 || sched_getaffinity(0, sizeof cores, &cores))
+        return;
+    CPU_SET(team.thread[me].kept_off, &cores);
+    sched_setaffinity(0, sizeof cores, &cores);
+    team.thread[me].kept_off = -1;
+}
+#else
+#define keep_off_this_core(other)
+#define allow_all_cores(me)
+#endif
+
 /* Two threads a thread, as a tree: one alone would take too long to wake many. Under the lock. */
 static void wake_others(int me)
 {
     for (int other = 2 * me + 1; other <= 2 * me + 2 && other < team.threads; other++)
         if (!team.thread[other].woken) {
             team.thread[other].woken = 1;
+            if (team.thread[other].asleep)
+                keep_off_this_core(other);
             PyThread_release_lock(team.thread[other].wake);
         }
+}
+
+static void wait_for_wake(int me)
+{
+    if (took_lock_awake(team.thread[me].wake))
+        return;
+    take_lock(team.lock);
+    team.thread[me].asleep = 1;
+    PyThread_release_lock(team.lock);
+    PyThread_acquire_lock(team.thread[me].wake, WAIT_LOCK);
+    allow_all_cores(me);
 }
 
 static void help(void *number)
 {
     int me = (int)(Py_ssize_t)number;
+    team.thread[me].id = PyThread_get_thread_native_id();
     for (;;) {
-        take_lock(team.thread[me].wake);
+        wait_for_wake(me);
         take_lock(team.lock);
-        team.thread[me].woken = 0;
+        team.thread[me].woken = team.thread[me].asleep = 0;
         if (team.open && me < team.threads) {
             wake_others(me);
             team.at_work++;
@@ -172,6 +224,7 @@ static int enlarge_team(int threads)
 {
     while (team.started < threads) {
         int next = team.started;
+        team.thread[next].kept_off = -1;
         if (!team.thread[next].lock)
             team.thread[next].lock = PyThread_allocate_lock();
         if (!team.thread[next].wake)
