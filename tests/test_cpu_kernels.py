@@ -426,6 +426,19 @@ def test_windows_side_by_side(length, dtype):
     check_average(case, x)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16", "int16"])
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("length", [10, 13, 15, 16, 20, 31, 32, 47, 64])
+def test_windows_that_hardly_overlap(length, rows, dtype):
+    """Runs, of rows that lie where they are or are merged; the first and the last are shorter."""
+    x = array_of((2, 2 * rows, 400), dtype, 27, special=True)
+    for stride, padding in ((length, 0), (length // 2 + 1, 0), (length // 2 + 1, length // 2)):
+        case = Case("", x.shape, 2, kernel_size=(rows, length), stride=(rows, stride),
+                    padding=(0, padding))  # fmt: skip
+        check_max(case, x)
+        check_average(case, x)
+
+
 @pytest.mark.parametrize(
     "windows",
     [

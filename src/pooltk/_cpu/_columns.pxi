@@ -1,5 +1,15 @@
 # Columns of a window, along a merged row or where they lie.
 
+cdef inline bint are_runs(int op, const axis_t* axis) noexcept nogil:
+    """Whether windows are reduced each by itself: they hardly overlap, and are no MOST_TAPS.
+
+    That planes lie side by side, or are one long row, changes no order of taps."""
+    return (
+        axis.kernel_size > MOST_TAPS and axis.dilation == 1 and op != RANK
+        and (axis.output_size == 1 or axis.kernel_size // 2 < axis.stride)
+    )
+
+
 cdef void pool_row(
     const job_t* job, const acc_t* src, acc_t* dst, Py_ssize_t outputs, Py_ssize_t channels,
     acc_t* scratch,
@@ -9,6 +19,16 @@ cdef void pool_row(
     cdef acc_t* even = scratch + job.at_even
     cdef acc_t* odd = scratch + job.at_odd
     cdef Py_ssize_t shift = axis.dilation * channels, n
+    if acc_t is float or acc_t is double:
+        if are_runs(job.op, axis):
+            if channels == 1:
+                merge_side_by_side(job.op, src, axis.stride, axis.kernel_size, dst, outputs)
+                return
+            if channels >= 8 and axis.kernel_size < WIDE_BIN:
+                merge_pixels_side_by_side(
+                    job.op, src, axis.stride, axis.kernel_size, dst, outputs, channels
+                )
+                return
     if axis.stride == 1:
         slide(job.op, src, dst, even, odd, outputs * channels, shift, axis.kernel_size)
     elif axis.kernel_size == 1:
@@ -169,7 +189,7 @@ cdef void pool_row_by_bins(
             return
         if job.short_runs:
             merge_short_runs(
-                job.op, src, src + tile.columns, bins, axis.kernel_size, tile.x_end - x, dst
+                job.op, src, src + tile.columns, bins, 0, axis.kernel_size, tile.x_end - x, dst
             )
             return
     while x < tile.x_end:
@@ -263,11 +283,12 @@ cdef void reduce_windows(
 ) noexcept nogil:
     """A row of outputs whose windows are reduced where they lie: wide bins that hardly overlap."""
     cdef acc_t identity = identity_of(job, scratch)
-    cdef Py_ssize_t channels = tile.channels, x
+    cdef Py_ssize_t channels = tile.channels, x = tile.x, count
     cdef const axis_t* axis = &job.window[2]
     cdef const char* src
     cdef const char* tap
     cdef taps_t taps
+    cdef bint are_runs
     taps.count[0] = tap_count(&job.window[0], tile.z)
     taps.count[1] = tap_count(&job.window[1], y)
     taps.stride[0] = tap_distance(&job.window[0], job.src.stride[0])
@@ -285,54 +306,51 @@ cdef void reduce_windows(
             job, src + tile.x * axis.stride * job.src.stride[2], scratch, dst, tile.x_end - tile.x
         )
         return
-    if (
+    are_runs = (
         channels == 1 and (job.direct_rows or are_halves(job) and (
             job.src.stride[2] == job.src.item and axis.kernel_size >= LANES
         ))
-        and taps.count[0] * taps.count[1] == 1
-        and axis.kind == SLIDING and axis.padding == 0 and axis.step == 1
-        and (axis.output_size - 1) * axis.stride + axis.kernel_size <= axis.input_size
-    ):
-        tap = src + tile.x * axis.stride * job.src.stride[2]
-        if acc_t is float:
-            if job.src.kind == FLOAT16:
-                sum_runs_float16(
-                    <const float16_t*>tap, axis.stride, axis.kernel_size, dst, tile.x_end - tile.x
-                )
-                return
-            if job.src.kind == BFLOAT16:
-                sum_runs_bfloat16(
-                    <const bfloat16_t*>tap, axis.stride, axis.kernel_size, dst, tile.x_end - tile.x
-                )
-                return
-        elif acc_t is int16_t:
-            if job.src.kind == FLOAT16:
-                max_runs_float16(
-                    <const int16_t*>tap, axis.stride, axis.kernel_size, dst, tile.x_end - tile.x
-                )
-                return
-            if job.src.kind == BFLOAT16:
-                max_runs_bfloat16(
-                    <const int16_t*>tap, axis.stride, axis.kernel_size, dst, tile.x_end - tile.x
-                )
-                return
-        reduce_many_runs(
-            job.op, <const acc_t*>tap, axis.stride, axis.kernel_size, dst, tile.x_end - tile.x,
-            identity,
-        )
-        return
-    for x in range(tile.x, tile.x_end):
-        taps.count[2] = tap_count(&job.window[2], x)
-        tap = src + first_tap(&job.window[2], x) * job.src.stride[2]
+        and taps.count[0] * taps.count[1] == 1 and axis.kind == SLIDING and axis.step == 1
+    )
+    while x < tile.x_end:
+        taps.count[2] = tap_count(axis, x)
+        tap = src + first_tap(axis, x) * job.src.stride[2]
+        count = 1
         if taps.count[0] * taps.count[1] * taps.count[2] == 0:
             fill(dst, identity, channels)
-        elif channels > 1 or job.window[2].step > 1:
+        elif are_runs and taps.count[2] == axis.kernel_size:
+            count = full_rows(axis, x, tile.x_end)
+            reduce_runs_inside(job, tap, dst, count, identity)
+        elif channels > 1 or axis.step > 1:
             merge_taps(job, tile, tap, &taps, scratch, dst, 1, channels)
         elif taps.count[0] * taps.count[1] == 1 and job.direct_rows:
             dst[0] = reduce_run(job.op, <const acc_t*>tap, taps.count[2], identity)
         else:
             dst[0] = reduce_runs(job, tile, tap, &taps, scratch)
-        dst += channels
+        dst += count * channels
+        x += count
+
+
+cdef void reduce_runs_inside(
+    const job_t* job, const char* src, acc_t* dst, Py_ssize_t count, acc_t identity
+) noexcept nogil:
+    """So many windows of one row, all whose taps are inside and lie one behind the other."""
+    cdef Py_ssize_t n = job.window[2].kernel_size, stride = job.window[2].stride
+    if acc_t is float:
+        if job.src.kind == FLOAT16:
+            sum_runs_float16(<const float16_t*>src, stride, n, dst, count)
+            return
+        if job.src.kind == BFLOAT16:
+            sum_runs_bfloat16(<const bfloat16_t*>src, stride, n, dst, count)
+            return
+    elif acc_t is int16_t:
+        if job.src.kind == FLOAT16:
+            max_runs_float16(<const int16_t*>src, stride, n, dst, count)
+            return
+        if job.src.kind == BFLOAT16:
+            max_runs_bfloat16(<const int16_t*>src, stride, n, dst, count)
+            return
+    reduce_many_runs(job.op, <const acc_t*>src, stride, n, dst, count, identity)
 
 
 cdef bint runs_may_join(const job_t* job) noexcept nogil:

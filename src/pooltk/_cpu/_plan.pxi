@@ -40,16 +40,21 @@ cdef void plan(job_t* job) noexcept nogil:
     """Choose how windows are reduced, and the tiles; lay out a thread's scratch."""
     cdef const axis_t* height = &job.window[1]
     cdef const axis_t* width = &job.window[2]
-    cdef Py_ssize_t channels = job.channels, columns, reach, rows, doublings, total, limbs
+    cdef Py_ssize_t channels = job.channels, columns, reach, rows, doublings, total, limbs, wide
     cdef bint rows_are_merged, rows_run_on, results_run_on, few_rows
     # Wide bins that hardly overlap, and windows far apart: nothing but their taps is read. Of
     # several rows of one channel it takes less to merge them first, unless they are long.
     rows_are_merged = channels == 1 and width.kernel_size <= TILE // 4 and not (
         job.window[0].kernel_size == height.kernel_size == 1
     )
+    wide = WIDE_BIN
+    if channels == 1 and are_floats(job) and (
+        width.output_size == 1 or width.kind == SLIDING and width.input_size >= 8 * LANES
+    ):
+        wide = LANES  # they fill vectors
     job.whole_windows = not job.divide_first and (
         (width.kind == SLIDING and width.stride // 4 >= extent(width) and width.stride > 64)
-        or width.kernel_size >= WIDE_BIN and not rows_are_merged and (
+        or width.kernel_size >= wide and not rows_are_merged and (
             width.output_size == 1
             or (width.kind == SLIDING and width.kernel_size // 2 < width.stride)
             or (width.kind == ADAPTIVE and width.output_size <= width.input_size)

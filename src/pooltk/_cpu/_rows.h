@@ -211,32 +211,84 @@ DEFINE_GROUPS(double)
  * run's rest joins the last. Then half as many are written for RUNS runs in a row: to merge
  * neighbours there, as windows of 2, takes a tenth of what one run's last 8 would take by themselves.
  * What is merged with what does not depend on the vectors' width. */
-enum { LANES = 16, RUNS = 16, FETCHED_RUN = 1024, SHORT_RUN = 32 };
+enum { LANES = 16, RUNS = 16, FETCHED_FOURS = 15, SHORT_RUN = 32 };
 #define VECTORS(T) (LANES / WIDTH_##T)
 #define FOR_VECTORS(T) for (int i = 0, j = 0; i < VECTORS(T); i++, j += WIDTH_##T)
 #define BLOCK_OF(READ, k) READ(row + (k) * LANES + j)
 
+DEFINE_ROWS(max, float)
+DEFINE_ROWS(sum, float)
+DEFINE_ROWS(max, double)
+DEFINE_ROWS(sum, double)
+DEFINE_ROWS(rank, double)
+
+/* Eights of neighbours, merged pairwise. */
+#define DEFINE_EIGHTS(OP, T)                                                                      \
+    static ALWAYS_INLINE void OP##_eights_##T(const T *eighths, ptrdiff_t n, T *dst)              \
+    {                                                                                             \
+        T quarters[4 * RUNS], halves[2 * RUNS];                                                   \
+        OP##_pairs_##T(eighths, quarters, 4 * n);                                                 \
+        OP##_pairs_##T(quarters, halves, 2 * n);                                                  \
+        OP##_pairs_##T(halves, dst, n);                                                           \
+    }
+#if defined(__AVX2__)
+#define PAIRS(OP, a, b) OP##_float(even_float(a, b), odd_float(a, b))
+#define DEFINE_EIGHTS_OF_FLOATS(OP)                                                               \
+    static ALWAYS_INLINE void OP##_eights_float(const float *eighths, ptrdiff_t n, float *dst)    \
+    {                                                                                             \
+        for (; n > 0; n -= 8, eighths += 64, dst += 8) {                                          \
+            __m256 half[2], all;                                                                  \
+            float some[8];                                                                        \
+            for (int i = 0; i < 2; i++) {                                                         \
+                const float *eight = eighths + 32 * i;                                            \
+                __m256 low = PAIRS(OP, load_float(eight), load_float(eight + 8));                 \
+                __m256 high = PAIRS(OP, load_float(eight + 16), load_float(eight + 24));          \
+                half[i] = PAIRS(OP, low, high);                                                   \
+            }                                                                                     \
+            all = OP##_float(_mm256_permute2f128_ps(half[0], half[1], 0x20),                      \
+                             _mm256_permute2f128_ps(half[0], half[1], 0x31));                     \
+            store_float(n < 8 ? some : dst, all);                                                 \
+            if (n < 8)                                                                            \
+                memcpy(dst, some, n * sizeof(float));                                             \
+        }                                                                                         \
+    }
+DEFINE_EIGHTS_OF_FLOATS(max)
+DEFINE_EIGHTS_OF_FLOATS(sum)
+#else
+DEFINE_EIGHTS(max, float)
+DEFINE_EIGHTS(sum, float)
+#endif
+DEFINE_EIGHTS(max, double)
+DEFINE_EIGHTS(sum, double)
+
+#define LANES_OF_RUNS(OP, KIND, fours, blocks)                                                    \
+    for (ptrdiff_t i = 0; i < runs; i++, row += step)                                             \
+        OP##_lanes_##KIND(row, fours, blocks, rest, end, mask, eighths + 8 * i);                  \
+    break;
 #define DEFINE_RUNS(OP, T, S, KIND, READ)                                                         \
-    /* the 8 partial results of a run; up to `end` may be read, `mask` is of its last vector */   \
+    /* the 8 partial results of a run: four blocks so many times, up to three, one, and a rest,    \
+     * whose last vector `mask` is of; up to `end` may be read */                                 \
     static ALWAYS_INLINE void OP##_lanes_##KIND(                                                  \
-        const S *row, ptrdiff_t n, const S *end, VECTOR_##T mask, T *dst)                         \
+        const S *row, ptrdiff_t fours, ptrdiff_t blocks, ptrdiff_t rest, const S *end,            \
+        VECTOR_##T mask, T *dst)                                                                  \
     {                                                                                             \
         VECTOR_##T lanes[VECTORS(T)], tree[48][VECTORS(T)];                                       \
-        ptrdiff_t blocks = n / LANES - 1, rest = n % LANES, fours = 0, depth = 0;                 \
-        const S *last = row + blocks * LANES;                                                     \
+        ptrdiff_t depth = 0;                                                                      \
+        const S *last;                                                                            \
         S padded[2 * LANES];                                                                      \
-        for (; blocks >= 4; blocks -= 4, row += 4 * LANES) {                                      \
-            for (int k = 0; n >= FETCHED_RUN && k < 4 * LANES; k += LINE_OF(S))                   \
+        for (ptrdiff_t four = 0; four < fours; row += 4 * LANES) {                                \
+            for (int k = 0; fours >= FETCHED_FOURS && k < 4 * LANES; k += LINE_OF(S))             \
                 prefetch_line((const char *)(row + k) + AHEAD);                                   \
             FOR_VECTORS(T)                                                                        \
                 tree[depth][i] = OP##_##T(OP##_##T(BLOCK_OF(READ, 0), BLOCK_OF(READ, 1)),         \
                                           OP##_##T(BLOCK_OF(READ, 2), BLOCK_OF(READ, 3)));        \
-            for (ptrdiff_t bit = 1; fours & bit; bit *= 2, depth--)                               \
+            for (ptrdiff_t bit = 1; four & bit; bit *= 2, depth--)                                \
                 FOR_VECTORS(T)                                                                    \
                     tree[depth - 1][i] = OP##_##T(tree[depth - 1][i], tree[depth][i]);            \
-            fours++;                                                                              \
+            four++;                                                                               \
             depth++;                                                                              \
         }                                                                                         \
+        last = row + blocks * LANES;                                                              \
         if (last + 2 * LANES > end) {                                                             \
             memset(padded, 0, sizeof padded);                                                     \
             last = memcpy(padded, last, (LANES + rest) * sizeof(S));                              \
@@ -266,19 +318,24 @@ enum { LANES = 16, RUNS = 16, FETCHED_RUN = 1024, SHORT_RUN = 32 };
     static void OP##_runs_##KIND(                                                                 \
         const S *row, ptrdiff_t step, ptrdiff_t n, T *dst, ptrdiff_t count)                       \
     {                                                                                             \
+        const ptrdiff_t rest = n % LANES, blocks = (n / LANES - 1) % 4, fours = (n / LANES - 1) / 4; \
         const S *end = row + (count - 1) * step + n;                                              \
-        T eighths[8 * RUNS], quarters[4 * RUNS], ones[WIDTH_##T];                                 \
+        T eighths[8 * RUNS], ones[WIDTH_##T];                                                     \
         VECTOR_##T mask;                                                                          \
         memset(ones, 0, sizeof ones);                                                             \
         memset(ones, 0xFF, n % WIDTH_##T * sizeof(T));                                            \
         mask = load_##T(ones);                                                                    \
         while (count > 0) {                                                                       \
             ptrdiff_t runs = count < RUNS ? count : RUNS;                                         \
-            for (ptrdiff_t i = 0; i < runs; i++, row += step)                                     \
-                OP##_lanes_##KIND(row, n, end, mask, eighths + 8 * i);                            \
-            OP##_pairs_##T(eighths, quarters, 4 * runs);                                          \
-            OP##_pairs_##T(quarters, eighths, 2 * runs);                                          \
-            OP##_pairs_##T(eighths, dst, runs);                                                   \
+            switch (4 * fours + (fours ? 0 : blocks)) { /* what is known needs no tree in memory */ \
+            case 0: LANES_OF_RUNS(OP, KIND, 0, 0)                                                 \
+            case 1: LANES_OF_RUNS(OP, KIND, 0, 1)                                                 \
+            case 2: LANES_OF_RUNS(OP, KIND, 0, 2)                                                 \
+            case 3: LANES_OF_RUNS(OP, KIND, 0, 3)                                                 \
+            case 8: LANES_OF_RUNS(OP, KIND, 2, blocks) /* as of 12x12 to 14x14 */                 \
+            default: LANES_OF_RUNS(OP, KIND, fours, blocks)                                       \
+            }                                                                                     \
+            OP##_eights_##T(eighths, runs, dst);                                                  \
             dst += runs;                                                                          \
             count -= runs;                                                                        \
         }                                                                                         \
@@ -290,56 +347,58 @@ enum { LANES = 16, RUNS = 16, FETCHED_RUN = 1024, SHORT_RUN = 32 };
     static ALWAYS_INLINE void OP##_eighths_##T(const T *row, int blocks, const T *mask, T *dst)   \
     {                                                                                             \
         for (int j = 0; j < 8; j += WIDTH_##T, row += WIDTH_##T) {                                \
-            VECTOR_##T last = load_##T(row + 8 * (blocks - 1));                                   \
-            last = choose_##T(load_##T(mask + j), last, all_##T((T)(IDENTITY)));                  \
+            VECTOR_##T some = load_##T(mask + j), last = load_##T(row + 8 * (blocks - 1));        \
+            VECTOR_##T before = all_##T((T)(IDENTITY));                                           \
+            if (blocks > 1)                                                                       \
+                before = load_##T(row + 8 * (blocks - 2));                                        \
+            if (blocks == 3)                                                                      \
+                before = OP##_##T(load_##T(row), before);                                         \
+            last = choose_##T(some, blocks > 1 ? OP##_##T(before, last) : last, before);          \
             if (blocks == 4)                                                                      \
-                last = OP##_##T(load_##T(row + 16), last);                                        \
-            if (blocks >= 3)                                                                      \
                 last = OP##_##T(OP##_##T(load_##T(row), load_##T(row + 8)), last);                \
-            if (blocks == 2)                                                                      \
-                last = OP##_##T(load_##T(row), last);                                             \
             store_##T(dst + j, last);                                                             \
         }                                                                                         \
     }                                                                                             \
-    /* bins of one row, each with its place and how many elements it has: `most` or one less */   \
+    static ALWAYS_INLINE void OP##_short_run_##T(                                                 \
+        const T *run, ptrdiff_t n, int blocks, const T *end, const T *masks, T *dst)              \
+    {                                                                                             \
+        const T *mask = masks + 8 * blocks - n;                                                   \
+        T copy[SHORT_RUN];                                                                        \
+        if (run + 8 * blocks > end) {                                                             \
+            memset(copy, 0, sizeof copy);                                                         \
+            run = memcpy(copy, run, n * sizeof(T));                                               \
+        }                                                                                         \
+        switch (blocks) {                                                                         \
+        case 1: OP##_eighths_##T(run, 1, mask, dst); break;                                       \
+        case 2: OP##_eighths_##T(run, 2, mask, dst); break;                                       \
+        case 3: OP##_eighths_##T(run, 3, mask, dst); break;                                       \
+        default: OP##_eighths_##T(run, 4, mask, dst);                                             \
+        }                                                                                         \
+    }                                                                                             \
+    /* bins of one row, each with its place and how many elements it has, `most` or one less; or  \
+     * if there are none, windows of so many elements, `step` apart */                            \
     static void OP##_short_runs_##T(                                                              \
-        const T *row, const T *end, const ptrdiff_t *bin, ptrdiff_t most, ptrdiff_t count, T *dst)\
+        const T *row, const T *end, const ptrdiff_t *bin, ptrdiff_t step, ptrdiff_t most,         \
+        ptrdiff_t count, T *dst)                                                                  \
     {                                                                                             \
         const int blocks = (int)((most + 7) / 8);                                                 \
-        T eighths[8 * RUNS], quarters[4 * RUNS], masks[16];                                       \
+        T eighths[8 * RUNS], masks[16];                                                           \
         memset(masks, 0xFF, 8 * sizeof(T));                                                       \
         memset(masks + 8, 0, 8 * sizeof(T));                                                      \
         while (count > 0) {                                                                       \
-            ptrdiff_t runs = count < RUNS ? count : RUNS, whole = (runs + 7) / 8 * 8;             \
-            for (ptrdiff_t i = 0; i < whole; i++, bin += i < runs ? 3 : 0) {                      \
-                const T *run = row + bin[0], *mask = masks + 8 * blocks - bin[1];                 \
-                T copy[SHORT_RUN];                                                                \
-                if (run + 8 * blocks > end) {                                                     \
-                    memset(copy, 0, sizeof copy);                                                 \
-                    run = memcpy(copy, run, bin[1] * sizeof(T));                                  \
-                }                                                                                 \
-                switch (blocks) {                                                                 \
-                case 1: OP##_eighths_##T(run, 1, mask, eighths + 8 * i); break;                   \
-                case 2: OP##_eighths_##T(run, 2, mask, eighths + 8 * i); break;                   \
-                case 3: OP##_eighths_##T(run, 3, mask, eighths + 8 * i); break;                   \
-                default: OP##_eighths_##T(run, 4, mask, eighths + 8 * i);                         \
-                }                                                                                 \
-            }                                                                                     \
-            bin += 3;                                                                             \
-            OP##_pairs_##T(eighths, quarters, 4 * whole);                                         \
-            OP##_pairs_##T(quarters, eighths, 2 * whole);                                         \
-            OP##_pairs_##T(eighths, quarters, whole);                                             \
-            memcpy(dst, quarters, runs * sizeof(T));                                              \
+            ptrdiff_t runs = count < RUNS ? count : RUNS;                                         \
+            if (bin == NULL)                                                                      \
+                for (ptrdiff_t i = 0; i < runs; i++, row += step)                                 \
+                    OP##_short_run_##T(row, most, blocks, end, masks, eighths + 8 * i);           \
+            else                                                                                  \
+                for (ptrdiff_t i = 0; i < runs; i++, bin += 3)                                    \
+                    OP##_short_run_##T(                                                           \
+                        row + bin[0], bin[1], blocks, end, masks, eighths + 8 * i);               \
+            OP##_eights_##T(eighths, runs, dst);                                                  \
             dst += runs;                                                                          \
             count -= runs;                                                                        \
         }                                                                                         \
     }
-
-DEFINE_ROWS(max, float)
-DEFINE_ROWS(sum, float)
-DEFINE_ROWS(max, double)
-DEFINE_ROWS(sum, double)
-DEFINE_ROWS(rank, double)
 
 DEFINE_RUNS(max, float, float, float, max_operand_float)
 DEFINE_RUNS(sum, float, float, float, load_float)
@@ -393,11 +452,19 @@ DEFINE_SHORT_RUNS(sum, double, -0.0)
         (op == OP_SUM ? sum_pixel_windows_##T : max_pixel_windows_##T)(                           \
             columns, row, stride, next, dst, outputs, n);                                         \
     }                                                                                             \
-    static ALWAYS_INLINE void merge_short_runs_##T(                                               \
-        int op, const T *row, const T *end, const ptrdiff_t *bins, ptrdiff_t most,                \
-        ptrdiff_t count, T *dst)                                                                  \
+    static ALWAYS_INLINE void merge_pixel_runs_##T(                                               \
+        int op, int columns, const T *row, ptrdiff_t stride, ptrdiff_t next, T *dst,              \
+        ptrdiff_t outputs, ptrdiff_t n)                                                           \
     {                                                                                             \
-        (op == OP_SUM ? sum_short_runs_##T : max_short_runs_##T)(row, end, bins, most, count, dst); \
+        (op == OP_SUM ? sum_pixel_runs_##T : max_pixel_runs_##T)(                                 \
+            columns, row, stride, next, dst, outputs, n);                                         \
+    }                                                                                             \
+    static ALWAYS_INLINE void merge_short_runs_##T(                                               \
+        int op, const T *row, const T *end, const ptrdiff_t *bins, ptrdiff_t step,                \
+        ptrdiff_t most, ptrdiff_t count, T *dst)                                                  \
+    {                                                                                             \
+        (op == OP_SUM ? sum_short_runs_##T : max_short_runs_##T)(                                 \
+            row, end, bins, step, most, count, dst);                                              \
     }                                                                                             \
     static ALWAYS_INLINE void merge_runs_##T(                                                     \
         int op, const T *row, ptrdiff_t step, ptrdiff_t n, T *dst, ptrdiff_t count)               \

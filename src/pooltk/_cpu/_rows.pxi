@@ -24,6 +24,10 @@ cdef extern from "_rows.h" nogil:
         int op, int columns, const float* row, Py_ssize_t stride, Py_ssize_t next, float* dst,
         Py_ssize_t outputs, Py_ssize_t n
     )
+    void merge_pixel_runs_float(
+        int op, int columns, const float* row, Py_ssize_t stride, Py_ssize_t next, float* dst,
+        Py_ssize_t outputs, Py_ssize_t n
+    )
     void merge_windows_apart_double(
         int op, int columns, const double* row, Py_ssize_t stride, double* dst, Py_ssize_t n
     )
@@ -31,16 +35,20 @@ cdef extern from "_rows.h" nogil:
         int op, int columns, const double* row, Py_ssize_t stride, Py_ssize_t next, double* dst,
         Py_ssize_t outputs, Py_ssize_t n
     )
+    void merge_pixel_runs_double(
+        int op, int columns, const double* row, Py_ssize_t stride, Py_ssize_t next, double* dst,
+        Py_ssize_t outputs, Py_ssize_t n
+    )
     void merge_short_runs_float(
-        int op, const float* row, const float* end, const Py_ssize_t* bins, Py_ssize_t most,
-        Py_ssize_t count, float* dst
+        int op, const float* row, const float* end, const Py_ssize_t* bins, Py_ssize_t step,
+        Py_ssize_t most, Py_ssize_t count, float* dst
     )
     void merge_runs_float(
         int op, const float* row, Py_ssize_t step, Py_ssize_t n, float* dst, Py_ssize_t count
     )
     void merge_short_runs_double(
-        int op, const double* row, const double* end, const Py_ssize_t* bins, Py_ssize_t most,
-        Py_ssize_t count, double* dst
+        int op, const double* row, const double* end, const Py_ssize_t* bins, Py_ssize_t step,
+        Py_ssize_t most, Py_ssize_t count, double* dst
     )
     void merge_runs_double(
         int op, const double* row, Py_ssize_t step, Py_ssize_t n, double* dst, Py_ssize_t count
@@ -296,14 +304,39 @@ cdef void merge_groups(
 
 
 cdef inline void merge_short_runs(
-    int op, const acc_t* row, const acc_t* end, const Py_ssize_t* bins, Py_ssize_t most,
-    Py_ssize_t count, acc_t* dst,
+    int op, const acc_t* row, const acc_t* end, const Py_ssize_t* bins, Py_ssize_t step,
+    Py_ssize_t most, Py_ssize_t count, acc_t* dst,
 ) noexcept nogil:
-    """Bins of one row, of `most` elements or one less."""
+    """Bins of one row, of `most` elements or one less; or windows of so many, `step` apart."""
     if acc_t is float:
-        merge_short_runs_float(op, row, end, bins, most, count, dst)
+        merge_short_runs_float(op, row, end, bins, step, most, count, dst)
     elif acc_t is double:
-        merge_short_runs_double(op, row, end, bins, most, count, dst)
+        merge_short_runs_double(op, row, end, bins, step, most, count, dst)
+
+
+cdef inline void merge_side_by_side(
+    int op, const acc_t* row, Py_ssize_t stride, Py_ssize_t width, acc_t* dst, Py_ssize_t count
+) noexcept nogil:
+    """Windows of so many floats of a row."""
+    if width < LANES:
+        merge_short_runs(
+            op, row, row + (count - 1) * stride + width, NULL, stride, width, count, dst
+        )
+    elif acc_t is float:
+        merge_runs_float(op, row, stride, width, dst, count)
+    elif acc_t is double:
+        merge_runs_double(op, row, stride, width, dst, count)
+
+
+cdef inline void merge_pixels_side_by_side(
+    int op, const acc_t* row, Py_ssize_t stride, Py_ssize_t width, acc_t* dst, Py_ssize_t count,
+    Py_ssize_t n,
+) noexcept nogil:
+    """The same of n elements each, in the same order, of up to 31."""
+    if acc_t is float:
+        merge_pixel_runs_float(op, <int>width, row, stride * n, n, dst, count, n)
+    elif acc_t is double:
+        merge_pixel_runs_double(op, <int>width, row, stride * n, n, dst, count, n)
 
 
 cdef inline void merge_rows(
