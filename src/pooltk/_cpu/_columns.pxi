@@ -1,9 +1,10 @@
 # Columns of a window, along a merged row or where they lie.
 
 cdef inline bint are_runs(int op, const axis_t* axis) noexcept nogil:
-    """Whether windows are reduced each by itself: they hardly overlap, and are no MOST_TAPS.
+    """Whether windows are reduced each by itself: wide ones that hardly overlap.
 
-    That planes lie side by side, or are one long row, changes no order of taps."""
+    Taps have one order then, whether planes lie side by side, are one long row, or neither.
+    """
     return (
         axis.kernel_size > MOST_TAPS and axis.dilation == 1 and op != RANK
         and (axis.output_size == 1 or axis.kernel_size // 2 < axis.stride)
@@ -288,7 +289,7 @@ cdef void reduce_windows(
     cdef const char* src
     cdef const char* tap
     cdef taps_t taps
-    cdef bint are_runs
+    cdef bint run_on
     taps.count[0] = tap_count(&job.window[0], tile.z)
     taps.count[1] = tap_count(&job.window[1], y)
     taps.stride[0] = tap_distance(&job.window[0], job.src.stride[0])
@@ -306,7 +307,7 @@ cdef void reduce_windows(
             job, src + tile.x * axis.stride * job.src.stride[2], scratch, dst, tile.x_end - tile.x
         )
         return
-    are_runs = (
+    run_on = (
         channels == 1 and (job.direct_rows or are_halves(job) and (
             job.src.stride[2] == job.src.item and axis.kernel_size >= LANES
         ))
@@ -318,7 +319,7 @@ cdef void reduce_windows(
         count = 1
         if taps.count[0] * taps.count[1] * taps.count[2] == 0:
             fill(dst, identity, channels)
-        elif are_runs and taps.count[2] == axis.kernel_size:
+        elif run_on and taps.count[2] == axis.kernel_size:
             count = full_rows(axis, x, tile.x_end)
             reduce_runs_inside(job, tap, dst, count, identity)
         elif channels > 1 or axis.step > 1:

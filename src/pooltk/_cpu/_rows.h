@@ -209,7 +209,7 @@ DEFINE_GROUPS(double)
 
 /* One value of a run of at least LANES: blocks of so many are merged pairwise into one, of which the
  * run's rest joins the last. Then half as many are written for RUNS runs in a row: to merge
- * neighbours there, as windows of 2, takes a tenth of what one run's last 8 would take by themselves.
+ * neighbours of many there takes a tenth of what one run's last 8 would take by themselves.
  * What is merged with what does not depend on the vectors' width. */
 enum { LANES = 16, RUNS = 16, FETCHED_FOURS = 15, SHORT_RUN = 32 };
 #define VECTORS(T) (LANES / WIDTH_##T)

@@ -555,13 +555,9 @@ cdef inline void reduce_many_runs(
 ) noexcept nogil:
     """Runs of n elements, `step` apart: the rows of global pooling."""
     cdef Py_ssize_t i
-    if acc_t is float:
-        if n >= LANES:
-            merge_runs_float(op, row, step, n, dst, count)
-            return
-    elif acc_t is double:
-        if n >= LANES:
-            merge_runs_double(op, row, step, n, dst, count)
+    if acc_t is float or acc_t is double:
+        if n > MOST_TAPS:
+            merge_side_by_side(op, row, step, n, dst, count)
             return
     for i in range(count):
         dst[i] = reduce_run(op, row + i * step, n, identity)
