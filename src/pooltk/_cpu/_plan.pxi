@@ -47,13 +47,16 @@ cdef void plan(job_t* job) noexcept nogil:
     rows_are_merged = channels == 1 and width.kernel_size <= TILE // 4 and not (
         job.window[0].kernel_size == height.kernel_size == 1
     )
-    # Runs of one channel fill vectors sooner, but of a short row each is a tile.
+    # Of one channel, floats that lie together fill vectors sooner. Of short rows each is a tile.
     wide = WIDE_BIN
-    if channels == 1 and are_floats(job):
-        if width.output_size == 1:
+    if (
+        channels == 1 and are_floats(job) and job.src.stride[2] == job.src.item
+        and width.kind == SLIDING and width.input_size >= 8 * LANES
+    ):
+        if job.src.kind == job.acc:
+            wide = MOST_TAPS + 1
+        elif are_halves(job):
             wide = LANES
-        elif width.kind == SLIDING and width.input_size >= 8 * LANES:
-            wide = LANES if are_halves(job) else MOST_TAPS + 1
     job.whole_windows = not job.divide_first and (
         (width.kind == SLIDING and width.stride // 4 >= extent(width) and width.stride > 64)
         or width.kernel_size >= wide and not rows_are_merged and (
