@@ -206,6 +206,11 @@ DEFINE_MANY_ROWS(rank, double)
 #define AT(T, k) load_##T(row[k] + j + v * WIDTH_##T)
 DEFINE_GROUPS(float)
 DEFINE_GROUPS(double)
+DEFINE_ROWS(max, float)
+DEFINE_ROWS(sum, float)
+DEFINE_ROWS(max, double)
+DEFINE_ROWS(sum, double)
+DEFINE_ROWS(rank, double)
 
 /* One value of a run of at least LANES: blocks of so many are merged pairwise into one, of which the
  * run's rest joins the last. Then half as many are written for RUNS runs in a row: to merge
@@ -215,12 +220,6 @@ enum { LANES = 16, RUNS = 16, FETCHED_FOURS = 15, SHORT_RUN = 32 };
 #define VECTORS(T) (LANES / WIDTH_##T)
 #define FOR_VECTORS(T) for (int i = 0, j = 0; i < VECTORS(T); i++, j += WIDTH_##T)
 #define BLOCK_OF(READ, k) READ(row + (k) * LANES + j)
-
-DEFINE_ROWS(max, float)
-DEFINE_ROWS(sum, float)
-DEFINE_ROWS(max, double)
-DEFINE_ROWS(sum, double)
-DEFINE_ROWS(rank, double)
 
 /* Eights of neighbours, merged pairwise. */
 #define DEFINE_EIGHTS(OP, T)                                                                      \
@@ -232,7 +231,7 @@ DEFINE_ROWS(rank, double)
         OP##_pairs_##T(halves, dst, n);                                                           \
     }
 #if defined(__AVX2__)
-#define PAIRS(OP, a, b) OP##_float(even_float(a, b), odd_float(a, b))
+#define FLOAT_PAIRS(OP, a, b) OP##_float(even_float(a, b), odd_float(a, b))
 #define DEFINE_EIGHTS_OF_FLOATS(OP)                                                               \
     static ALWAYS_INLINE void OP##_eights_float(const float *eighths, ptrdiff_t n, float *dst)    \
     {                                                                                             \
@@ -241,9 +240,9 @@ DEFINE_ROWS(rank, double)
             float some[8];                                                                        \
             for (int i = 0; i < 2; i++) {                                                         \
                 const float *eight = eighths + 32 * i;                                            \
-                __m256 low = PAIRS(OP, load_float(eight), load_float(eight + 8));                 \
-                __m256 high = PAIRS(OP, load_float(eight + 16), load_float(eight + 24));          \
-                half[i] = PAIRS(OP, low, high);                                                   \
+                __m256 low = FLOAT_PAIRS(OP, load_float(eight), load_float(eight + 8));           \
+                __m256 high = FLOAT_PAIRS(OP, load_float(eight + 16), load_float(eight + 24));    \
+                half[i] = FLOAT_PAIRS(OP, low, high);                                             \
             }                                                                                     \
             all = OP##_float(_mm256_permute2f128_ps(half[0], half[1], 0x20),                      \
                              _mm256_permute2f128_ps(half[0], half[1], 0x31));                     \
@@ -450,13 +449,6 @@ DEFINE_SHORT_RUNS(sum, double, -0.0)
         ptrdiff_t outputs, ptrdiff_t n)                                                           \
     {                                                                                             \
         (op == OP_SUM ? sum_pixel_windows_##T : max_pixel_windows_##T)(                           \
-            columns, row, stride, next, dst, outputs, n);                                         \
-    }                                                                                             \
-    static ALWAYS_INLINE void merge_pixel_runs_##T(                                               \
-        int op, int columns, const T *row, ptrdiff_t stride, ptrdiff_t next, T *dst,              \
-        ptrdiff_t outputs, ptrdiff_t n)                                                           \
-    {                                                                                             \
-        (op == OP_SUM ? sum_pixel_runs_##T : max_pixel_runs_##T)(                                 \
             columns, row, stride, next, dst, outputs, n);                                         \
     }                                                                                             \
     static ALWAYS_INLINE void merge_short_runs_##T(                                               \

@@ -24,18 +24,10 @@ cdef extern from "_rows.h" nogil:
         int op, int columns, const float* row, Py_ssize_t stride, Py_ssize_t next, float* dst,
         Py_ssize_t outputs, Py_ssize_t n
     )
-    void merge_pixel_runs_float(
-        int op, int columns, const float* row, Py_ssize_t stride, Py_ssize_t next, float* dst,
-        Py_ssize_t outputs, Py_ssize_t n
-    )
     void merge_windows_apart_double(
         int op, int columns, const double* row, Py_ssize_t stride, double* dst, Py_ssize_t n
     )
     void merge_pixel_windows_double(
-        int op, int columns, const double* row, Py_ssize_t stride, Py_ssize_t next, double* dst,
-        Py_ssize_t outputs, Py_ssize_t n
-    )
-    void merge_pixel_runs_double(
         int op, int columns, const double* row, Py_ssize_t stride, Py_ssize_t next, double* dst,
         Py_ssize_t outputs, Py_ssize_t n
     )
@@ -334,9 +326,9 @@ cdef inline void merge_pixels_side_by_side(
 ) noexcept nogil:
     """The same of n elements each, in the same order, of up to 31."""
     if acc_t is float:
-        merge_pixel_runs_float(op, <int>width, row, stride * n, n, dst, count, n)
+        merge_pixel_windows_float(op, <int>width, row, stride * n, n, dst, count, n)
     elif acc_t is double:
-        merge_pixel_runs_double(op, <int>width, row, stride * n, n, dst, count, n)
+        merge_pixel_windows_double(op, <int>width, row, stride * n, n, dst, count, n)
 
 
 cdef inline void merge_rows(

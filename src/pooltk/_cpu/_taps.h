@@ -77,6 +77,41 @@ DEFINE_FOUR_COLUMNS(float)
 DEFINE_FOUR_COLUMNS(double)
 #endif
 
+/* Windows of n elements each, of 10 to 31 columns, which meet as those of a run do in _rows.h. */
+#define DEFINE_LANES(OP, T)                                                                       \
+    static ALWAYS_INLINE VECTOR_##T OP##_lane_##T(                                                \
+        int columns, const T *row, ptrdiff_t next, int k, int step)                               \
+    {                                                                                             \
+        VECTOR_##T lane = OP##_operand_##T(row + k * next);                                       \
+        if (k + step < columns)                                                                   \
+            lane = OP##_##T(lane, OP##_operand_##T(row + (k + step) * next));                     \
+        return lane;                                                                              \
+    }                                                                                             \
+    static ALWAYS_INLINE VECTOR_##T OP##_lanes_of_##T(                                            \
+        int columns, const T *row, ptrdiff_t next, int k)                                         \
+    {                                                                                             \
+        if (columns < 16)                                                                         \
+            return OP##_lane_##T(columns, row, next, k, 8);                                       \
+        return OP##_##T(OP##_lane_##T(columns, row, next, k, 16),                                 \
+                        OP##_lane_##T(columns, row, next, k + 8, 16));                            \
+    }                                                                                             \
+    static void OP##_pixel_runs_##T(                                                              \
+        int columns, const T *row, ptrdiff_t stride, ptrdiff_t next, T *dst, ptrdiff_t outputs,   \
+        ptrdiff_t n)                                                                              \
+    {                                                                                             \
+        for (; outputs > 0; outputs--, row += stride, dst += n) {                                 \
+            ptrdiff_t j;                                                                          \
+            FOR_WINDOWS(T, {                                                                      \
+                VECTOR_##T quarter[4];                                                            \
+                for (int k = 0; k < 4; k++)                                                       \
+                    quarter[k] = OP##_##T(OP##_lanes_of_##T(columns, row + j, next, 2 * k),       \
+                                          OP##_lanes_of_##T(columns, row + j, next, 2 * k + 1));  \
+                store_##T(dst + j, OP##_##T(OP##_##T(quarter[0], quarter[1]),                     \
+                                            OP##_##T(quarter[2], quarter[3])));                   \
+            })                                                                                    \
+        }                                                                                         \
+    }
+
 #define DEFINE_WINDOWS(OP, T)                                                                     \
     static ALWAYS_INLINE VECTOR_##T OP##_window_##T(                                              \
         const int columns, const int strides, const T *row, ptrdiff_t stride)                     \
@@ -119,6 +154,10 @@ DEFINE_FOUR_COLUMNS(double)
         int columns, const T *row, ptrdiff_t stride, ptrdiff_t next, T *dst, ptrdiff_t outputs,   \
         ptrdiff_t n)                                                                              \
     {                                                                                             \
+        if (columns > MOST_TAPS) {                                                                \
+            OP##_pixel_runs_##T(columns, row, stride, next, dst, outputs, n);                     \
+            return;                                                                               \
+        }                                                                                         \
         for (; outputs > 0; outputs--, row += stride, dst += n) {                                 \
             ptrdiff_t j;                                                                          \
             BY_COLUMNS(FOR_WINDOWS(T, {                                                           \
@@ -127,40 +166,6 @@ DEFINE_FOUR_COLUMNS(double)
                     tap[k] = OP##_operand_##T(row + k * next + j);                                \
                 store_##T(dst + j, OP##_taps_##T(COLUMNS, tap));                                  \
             }))                                                                                   \
-        }                                                                                         \
-    }
-/* The same of more columns, up to 31, which meet as those of a run do in _rows.h. */
-#define DEFINE_LANES(OP, T)                                                                       \
-    static ALWAYS_INLINE VECTOR_##T OP##_lane_##T(                                                \
-        int columns, const T *row, ptrdiff_t next, int k, int step)                               \
-    {                                                                                             \
-        VECTOR_##T lane = OP##_operand_##T(row + k * next);                                       \
-        if (k + step < columns)                                                                   \
-            lane = OP##_##T(lane, OP##_operand_##T(row + (k + step) * next));                     \
-        return lane;                                                                              \
-    }                                                                                             \
-    static ALWAYS_INLINE VECTOR_##T OP##_lanes_of_##T(                                            \
-        int columns, const T *row, ptrdiff_t next, int k)                                         \
-    {                                                                                             \
-        if (columns < 16)                                                                         \
-            return OP##_lane_##T(columns, row, next, k, 8);                                       \
-        return OP##_##T(OP##_lane_##T(columns, row, next, k, 16),                                 \
-                        OP##_lane_##T(columns, row, next, k + 8, 16));                            \
-    }                                                                                             \
-    static void OP##_pixel_runs_##T(                                                              \
-        int columns, const T *row, ptrdiff_t stride, ptrdiff_t next, T *dst, ptrdiff_t outputs,   \
-        ptrdiff_t n)                                                                              \
-    {                                                                                             \
-        for (; outputs > 0; outputs--, row += stride, dst += n) {                                 \
-            ptrdiff_t j;                                                                          \
-            FOR_WINDOWS(T, {                                                                      \
-                VECTOR_##T quarter[4];                                                            \
-                for (int k = 0; k < 4; k++)                                                       \
-                    quarter[k] = OP##_##T(OP##_lanes_of_##T(columns, row + j, next, 2 * k),       \
-                                          OP##_lanes_of_##T(columns, row + j, next, 2 * k + 1));  \
-                store_##T(dst + j, OP##_##T(OP##_##T(quarter[0], quarter[1]),                     \
-                                            OP##_##T(quarter[2], quarter[3])));                   \
-            })                                                                                    \
         }                                                                                         \
     }
 #define FOR_WINDOWS(T, ...)                         \
@@ -180,7 +185,7 @@ DEFINE_FOUR_COLUMNS(double)
     case 8: { enum { COLUMNS = 8 }; __VA_ARGS__ } break;          \
     default: { enum { COLUMNS = MOST_TAPS }; __VA_ARGS__ } break; \
     }
-#define DEFINE_OF_TAPS(OP, T) DEFINE_TAPS(OP, T) DEFINE_WINDOWS(OP, T) DEFINE_LANES(OP, T)
+#define DEFINE_OF_TAPS(OP, T) DEFINE_TAPS(OP, T) DEFINE_LANES(OP, T) DEFINE_WINDOWS(OP, T)
 DEFINE_OF_TAPS(sum, float)
 DEFINE_OF_TAPS(max, float)
 DEFINE_OF_TAPS(sum, double)
