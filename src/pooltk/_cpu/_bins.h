@@ -20,7 +20,8 @@ typedef struct {
 } bin_planes;
 
 #if defined(__AVX2__)
-#define MERGE(a, c) (op == OP_SUM ? sum_float(a, c) : max_float(a, c))
+#define MERGE(a, c) \
+    (op == OP_SUM ? sum_float(a, c) : op == OP_MAX ? max_float(a, c) : greater_float(a, c))
 static ALWAYS_INLINE void pool_bins_of(int op, int vectors, int taps, const bin_planes *b)
 {
     VECTOR_float merged[MOST_BIN_VECTORS], tap[MOST_BIN], none[MOST_BIN];
@@ -84,12 +85,16 @@ static ALWAYS_INLINE void pool_bins_of(int op, int vectors, int taps, const bin_
                 if (op == OP_SUM && t >= b->least) /* -0.0 changes no sum */
                     tap[t] = choose_float(none[t], none[t], tap[t]);
             }
-            result = op == OP_SUM ? sum_taps_float(taps, tap) : max_taps_float(taps, tap);
-            if (op == OP_SUM) {
+            if (op != OP_SUM) {
+                result = op == OP_MAX ? max_taps_float(taps, tap) : greater_taps_float(taps, tap);
+                result = sum_float(result, all_float(0)); /* one zero, as of _small.h */
+            } else {
                 result = quotient_float(
-                    result, product_float(column_divisors, all_float(divisors[y])));
-                result = choose_float(unordered_float(result), all_float(NAN), result);
+                    sum_taps_float(taps, tap),
+                    product_float(column_divisors, all_float(divisors[y])));
             }
+            if (op != OP_GREATER)
+                result = choose_float(unordered_float(result), all_float(NAN), result);
             if (end - dst >= WIDTH_float)
                 store_float(dst, result);
             else
@@ -107,7 +112,8 @@ static void pool_bins(const bin_planes *b)
     CASE(op, vectors, 2) CASE(op, vectors, 3) CASE(op, vectors, 4) CASE(op, vectors, 5) \
     CASE(op, vectors, 6) CASE(op, vectors, 7) CASE(op, vectors, 8) CASE(op, vectors, 9)
     switch (100 * b->op + 10 * b->vectors + b->taps) {
-        CASES(OP_MAX, 2) CASES(OP_MAX, 3) CASES(OP_SUM, 2) CASES(OP_SUM, 3)
+        CASES(OP_MAX, 2) CASES(OP_MAX, 3) CASES(OP_GREATER, 2) CASES(OP_GREATER, 3)
+        CASES(OP_SUM, 2) CASES(OP_SUM, 3)
     }
 #undef CASE
 #undef CASES

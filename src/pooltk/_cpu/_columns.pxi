@@ -12,7 +12,7 @@ cdef inline bint are_runs(int op, const axis_t* axis) noexcept nogil:
 
 
 cdef void pool_row(
-    const job_t* job, const acc_t* src, acc_t* dst, Py_ssize_t outputs, Py_ssize_t channels,
+    const job_t* job, int op, const acc_t* src, acc_t* dst, Py_ssize_t outputs, Py_ssize_t channels,
     acc_t* scratch,
 ) noexcept nogil:
     """Windows that slide along a padded row."""
@@ -21,35 +21,35 @@ cdef void pool_row(
     cdef acc_t* odd = scratch + job.at_odd
     cdef Py_ssize_t shift = axis.dilation * channels, n
     if acc_t is float or acc_t is double:
-        if are_runs(job.op, axis):
+        if are_runs(op, axis):
             if channels == 1:
-                merge_side_by_side(job.op, src, axis.stride, axis.kernel_size, dst, outputs)
+                merge_side_by_side(op, src, axis.stride, axis.kernel_size, dst, outputs)
                 return
             if channels >= 8 and axis.kernel_size < WIDE_BIN:
                 merge_pixels_side_by_side(
-                    job.op, src, axis.stride, axis.kernel_size, dst, outputs, channels
+                    op, src, axis.stride, axis.kernel_size, dst, outputs, channels
                 )
                 return
     if axis.stride == 1:
-        slide(job.op, src, dst, even, odd, outputs * channels, shift, axis.kernel_size)
+        slide(op, src, dst, even, odd, outputs * channels, shift, axis.kernel_size)
     elif axis.kernel_size == 1:
         every(src, dst, outputs, axis.stride, channels)
     elif shift == 1 and merge_windows_apart(
-        job.op, axis.kernel_size, src, axis.stride, dst, outputs
+        op, axis.kernel_size, src, axis.stride, dst, outputs
     ):
         return
     elif channels >= 8 and (
         axis.kernel_size - axis.stride <= axis.stride or axis.kernel_size <= 3
     ):
         merge_pixel_windows(
-            job.op, axis.kernel_size, src, axis.stride * channels, shift, dst, outputs, channels,
+            op, axis.kernel_size, src, axis.stride * channels, shift, dst, outputs, channels,
             even, odd,
         )
     else:
         n = ((outputs - 1) * axis.stride + 1) * channels
         # The last doubling may not write to where it reads from, and `every` reads ahead of
         # where it writes: the full-stride result goes to a buffer of its own.
-        slide(job.op, src, scratch + job.at_wide, even, odd, n, shift, axis.kernel_size)
+        slide(op, src, scratch + job.at_wide, even, odd, n, shift, axis.kernel_size)
         every(scratch + job.at_wide, dst, outputs, axis.stride, channels)
 
 
@@ -190,7 +190,7 @@ cdef void pool_row_by_bins(
             return
         if job.short_runs:
             merge_short_runs(
-                job.op, src, src + tile.columns, bins, 0, axis.kernel_size, tile.x_end - x, dst
+                tile.op, src, src + tile.columns, bins, 0, axis.kernel_size, tile.x_end - x, dst
             )
             return
     while x < tile.x_end:
@@ -200,17 +200,17 @@ cdef void pool_row_by_bins(
         if count == 0:
             fill(dst, identity, channels)
         elif channels == 1 and step == 1:
-            dst[0] = reduce_run(job.op, tap, count, identity)
+            dst[0] = reduce_run(tile.op, tap, count, identity)
         elif count <= 4:
             for i in range(count):
                 rows[i] = tap + i * step * channels
-            merge_up_to_4(job.op, rows, count, dst, channels)
+            merge_up_to_4(tile.op, rows, count, dst, channels)
         elif step == 1:
             merge_run(
-                job.op, tap, count, channels, dst, scratch + job.at_even, scratch + job.at_odd
+                tile.op, tap, count, channels, dst, scratch + job.at_even, scratch + job.at_odd
             )
         else:
-            reduce_taps(job.op, tap, step * channels, count, channels, dst)
+            reduce_taps(tile.op, tap, step * channels, count, channels, dst)
         if channels == 1:
             fill(dst + 1, dst[0], run - 1)
         else:
@@ -228,7 +228,7 @@ cdef inline void merge_few_pixels(
     """A row of bins, over a merged row or those of src."""
     cdef const axis_t* height = &job.window[1]
     cdef pixel_bins b
-    b.op = job.op
+    b.op = tile.op
     b.src = <const char*>src
     b.rows = 1
     b.row = b.each = 0
@@ -321,11 +321,11 @@ cdef void reduce_windows(
             fill(dst, identity, channels)
         elif run_on and taps.count[2] == axis.kernel_size:
             count = full_rows(axis, x, tile.x_end)
-            reduce_runs_inside(job, tap, dst, count, identity)
+            reduce_runs_inside(job, tile.op, tap, dst, count, identity)
         elif channels > 1 or axis.step > 1:
             merge_taps(job, tile, tap, &taps, scratch, dst, 1, channels)
         elif taps.count[0] * taps.count[1] == 1 and job.direct_rows:
-            dst[0] = reduce_run(job.op, <const acc_t*>tap, taps.count[2], identity)
+            dst[0] = reduce_run(tile.op, <const acc_t*>tap, taps.count[2], identity)
         else:
             dst[0] = reduce_runs(job, tile, tap, &taps, scratch)
         dst += count * channels
@@ -333,7 +333,7 @@ cdef void reduce_windows(
 
 
 cdef void reduce_runs_inside(
-    const job_t* job, const char* src, acc_t* dst, Py_ssize_t count, acc_t identity
+    const job_t* job, int op, const char* src, acc_t* dst, Py_ssize_t count, acc_t identity
 ) noexcept nogil:
     """So many windows of one row, all whose taps are inside and lie one behind the other."""
     cdef Py_ssize_t n = job.window[2].kernel_size, stride = job.window[2].stride
@@ -351,7 +351,7 @@ cdef void reduce_runs_inside(
         if job.src.kind == BFLOAT16:
             max_runs_bfloat16(<const int16_t*>src, stride, n, dst, count)
             return
-    reduce_many_runs(job.op, <const acc_t*>src, stride, n, dst, count, identity)
+    reduce_many_runs(op, <const acc_t*>src, stride, n, dst, count, identity)
 
 
 cdef bint runs_may_join(const job_t* job) noexcept nogil:
@@ -415,18 +415,18 @@ cdef acc_t reduce_runs(
                     length = min(length, CHUNK)
                     load_columns(&job.src, tile.limb, row, length, 1, loaded)
                     run = loaded
-                stack[top] = reduce_run(job.op, run, length, identity)
+                stack[top] = reduce_run(tile.op, run, length, identity)
                 row += length * job.src.stride[2]
                 x += length
                 bit = 1
                 while values & bit:
                     top -= 1
-                    stack[top] = merge(job.op, stack[top], stack[top + 1])
+                    stack[top] = merge(tile.op, stack[top], stack[top + 1])
                     bit *= 2
                 values += 1
                 top += 1
     top -= 1
     while top > 0:
         top -= 1
-        stack[top] = merge(job.op, stack[top], stack[top + 1])
+        stack[top] = merge(tile.op, stack[top], stack[top + 1])
     return stack[0]

@@ -99,6 +99,7 @@ cdef struct job_t:
     bint small            # windows of few rows and columns, between direct rows
     bint pixels           # whose rows are merged as they are read
     in_registers_t in_registers
+    bint of_numbers       # maxima are taken as such first, see _numbers.h
     bint regular          # windows slide along the row over padded scratch
     bint spread           # the inverse of strided windows: results are interleaved
     bint wide_rows        # windows overlap so much along the height that they share merges
@@ -123,6 +124,7 @@ cdef struct job_t:
 
 
 cdef struct tile_t:
+    int op                             # the job's, or GREATER in place of MAX
     limb_t limb
     Py_ssize_t item, item_end          # of the batch; one, but of small windows
     Py_ssize_t src_offset              # of the first, in bytes

@@ -2,10 +2,12 @@
 #ifndef POOLTK_KINDS_H
 #define POOLTK_KINDS_H
 
+#include "_numbers.h"
 #include "_rows.h"
 
-/* How a result of _small.h leaves: a sum is multiplied by a reciprocal that is exact, or divided. */
-enum { AS_IT_IS, MULTIPLIED, DIVIDED, DIVIDED_EACH };
+/* How a result of _small.h leaves: a sum is multiplied by a reciprocal that is exact, or divided; a maximum
+ * of floats is one zero and one NaN, whichever it was: that depends on the order. */
+enum { AS_IT_IS, ONE_ZERO, ONE_ZERO_AND_NAN, MULTIPLIED, DIVIDED, DIVIDED_EACH };
 
 enum { MOST_COLUMNS = 5, MOST_ROWS = 9, MERGED_ROWS = 8 }; /* of a window, rows of all depths */
 
@@ -108,6 +110,7 @@ static void move_pixels(const char *src, ptrdiff_t stride, ptrdiff_t size, char 
 #if defined(__AVX2__)
 #define NEIGHBOURS
 #define IN_REGISTERS
+#define NUMBERS
 #endif
 #include "_small.h"
 

@@ -68,7 +68,9 @@ static ALWAYS_INLINE VECTOR OF_T(columns_of_line_)(
 static ALWAYS_INLINE void OF_T(pool_lines_)(
     int op, int kernel_size, int stride, int padded, int vectors, const small_windows *w)
 {
-    int finish = op == OP_SUM ? kernel_size == 2 ? MULTIPLIED : DIVIDED_EACH : AS_IT_IS;
+    int finish = op == OP_SUM       ? kernel_size == 2 ? MULTIPLIED : DIVIDED_EACH
+                 : op == OP_GREATER ? ONE_ZERO
+                                    : ONE_ZERO_AND_NAN;
     int size = vectors * WIDTH;
     VECTOR identity = OF_T(identity_)(op), a[MOST_VECTORS], b[MOST_VECTORS], c[MOST_VECTORS];
     const ptrdiff_t lines = w->lines, next_line = w->line, outputs = w->outputs;
@@ -148,23 +150,30 @@ static ALWAYS_INLINE void OF_T(pool_lines_)(
     LINES_OF(op, kernel_size, stride, padded, 3) LINES_OF(op, kernel_size, stride, padded, 4)      \
     LINES_OF(op, kernel_size, stride, padded, 5) LINES_OF(op, kernel_size, stride, padded, 6)      \
     LINES_OF(op, kernel_size, stride, padded, 7)
-#define ALL_LINES(op, MORE)                                                                  \
-    switch (1000 * w->columns + 100 * w->stride + 10 * (int)w->before + vectors) {          \
-        LINES_OF_ALL(op, 3, 1, 1) LINES_OF_ALL(op, 2, 2, 0) MORE                            \
-    }
+#define PAIRS_OF_LINES(op) LINES_OF_ALL(op, 2, 2, 0)
+#define THREES_OF_LINES(op) \
+    LINES_OF_ALL(op, 3, 1, 1) LINES_OF_ALL(op, 3, 2, 0) LINES_OF_ALL(op, 3, 2, 1)
 static void OF_T(pool_planes_)(const small_windows *w)
 {
     int vectors = (int)((w->columns_inside + WIDTH - 1) / WIDTH);
+    int windows = 1000 * w->columns + 100 * w->stride + 10 * (int)w->before + vectors;
 #if defined(FLOATING)
     if (w->op == OP_SUM) {
-        ALL_LINES(OP_SUM, )
+        switch (windows) { PAIRS_OF_LINES(OP_SUM) LINES_OF_ALL(OP_SUM, 3, 1, 1) }
         return;
     }
 #endif
-    ALL_LINES(OP_MAX, LINES_OF_ALL(OP_MAX, 3, 2, 0) LINES_OF_ALL(OP_MAX, 3, 2, 1))
+#if defined(NUMBERS)
+    if (w->op == OP_GREATER) {
+        switch (windows) { PAIRS_OF_LINES(OP_GREATER) THREES_OF_LINES(OP_GREATER) }
+        return;
+    }
+#endif
+    switch (windows) { PAIRS_OF_LINES(OP_MAX) THREES_OF_LINES(OP_MAX) }
 }
+#undef PAIRS_OF_LINES
+#undef THREES_OF_LINES
 #undef LINES_OF
 #undef LINES_OF_ALL
-#undef ALL_LINES
 #undef READ_IT
 #undef WRITE_IT

@@ -80,7 +80,7 @@ cdef void pool_in_registers(const job_t* job, const tile_t* tile) noexcept nogil
     cdef float divisors[3 * LINE]  # of sums, which are of floats
     cdef small_windows w
     line //= job.acc_item
-    w.op = job.op
+    w.op = tile.op
     w.columns = <int>width.kernel_size
     w.stride = <int>width.stride
     w.before = width.padding
@@ -182,7 +182,7 @@ cdef void pool_bins_in_registers(const job_t* job, const tile_t* tile) noexcept 
     cdef Py_ssize_t begin = 0, left, end, x, y
     cdef int tap
     cdef bin_planes b
-    b.op = job.op
+    b.op = tile.op
     b.taps = <int>width.kernel_size
     b.planes = tile.item_end - tile.item
     b.src_plane = job.batch_stride[0][0]

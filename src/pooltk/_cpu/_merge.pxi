@@ -53,6 +53,18 @@ cdef inline acc_t one_nan(acc_t value) noexcept nogil:
     return value
 
 
+cdef inline void settle_maxima(int op, acc_t* row, Py_ssize_t n) noexcept nogil:
+    """Which zero a maximum of both is, and which NaN, depends on the order: one of each is kept."""
+    cdef Py_ssize_t j
+    if acc_t is float:
+        if op == GREATER:
+            settle_numbers(row, n)
+            return
+    if acc_t is float or acc_t is double:
+        for j in range(n):
+            row[j] = one_nan(row[j] + 0)
+
+
 cdef void divide_row(acc_t* row, Py_ssize_t n, const acc_t* counts, double rest) noexcept nogil:
     """Divide by counts[j] * rest, or by rest alone."""
     cdef Py_ssize_t j
@@ -164,7 +176,7 @@ cdef inline acc_t* tree_row(
 
 
 cdef inline Py_ssize_t merge_equal_trees(
-    const job_t* job, Py_ssize_t leaves, Py_ssize_t grown, Py_ssize_t trees, acc_t* scratch,
+    const job_t* job, int op, Py_ssize_t leaves, Py_ssize_t grown, Py_ssize_t trees, acc_t* scratch,
     acc_t* dst, Py_ssize_t n,
 ) noexcept nogil:
     """A binary counter of leaves: behind so many a tree of `grown` more has come, and as long as
@@ -172,25 +184,25 @@ cdef inline Py_ssize_t merge_equal_trees(
     cdef acc_t* below
     while leaves & grown:
         below = tree_row(job, trees - 2, scratch, dst)
-        merge2(job.op, below, tree_row(job, trees - 1, scratch, dst), below, n)
+        merge2(op, below, tree_row(job, trees - 1, scratch, dst), below, n)
         trees -= 1
         grown *= 2
     return trees
 
 
 cdef inline void merge_trees(
-    const job_t* job, Py_ssize_t trees, acc_t* scratch, acc_t* dst, Py_ssize_t n
+    const job_t* job, int op, Py_ssize_t trees, acc_t* scratch, acc_t* dst, Py_ssize_t n
 ) noexcept nogil:
     """What is left, the smallest first."""
     cdef acc_t* below
     while trees > 1:
         below = tree_row(job, trees - 2, scratch, dst)
-        merge2(job.op, below, tree_row(job, trees - 1, scratch, dst), below, n)
+        merge2(op, below, tree_row(job, trees - 1, scratch, dst), below, n)
         trees -= 1
 
 
 cdef void merge_line(
-    const job_t* job, const char* src, Py_ssize_t step, Py_ssize_t total, acc_t* scratch,
+    const job_t* job, int op, const char* src, Py_ssize_t step, Py_ssize_t total, acc_t* scratch,
     acc_t* dst, Py_ssize_t n,
 ) noexcept nogil:
     """As merge_taps, of floats that lie so many bytes apart: up to four leaves of the tree at a
@@ -198,13 +210,13 @@ cdef void merge_line(
     cdef Py_ssize_t done = 0, trees = 0, count
     while done < total:
         count = min(16, total - done)
-        merge_rows(job.op, count, src, step, tree_row(job, trees, scratch, dst), n)
+        merge_rows(op, count, src, step, tree_row(job, trees, scratch, dst), n)
         trees = merge_equal_trees(
-            job, done // 4, ceil_div(count, 4), trees + 1, scratch, dst, n
+            job, op, done // 4, ceil_div(count, 4), trees + 1, scratch, dst, n
         )
         src += count * step
         done += count
-    merge_trees(job, trees, scratch, dst, n)
+    merge_trees(job, op, trees, scratch, dst, n)
 
 
 cdef void merge_taps(
@@ -226,12 +238,12 @@ cdef void merge_taps(
     if total <= 4 and job.direct_rows and taps.count[1] == total:  # the common small windows
         for count in range(total):
             rows[count] = <const acc_t*>(src + count * taps.stride[1])
-        merge_up_to_4(job.op, rows, total, dst, n)
+        merge_up_to_4(tile.op, rows, total, dst, n)
         return
     if (acc_t is float or acc_t is double) and job.direct_rows and n >= LANES:
         for axis in range(3):
             if taps.count[axis] == total or axis == 2 and n <= LINE_OF_PIXELS and run_on(taps):
-                merge_line(job, src, taps.stride[axis], total, scratch, dst, n)
+                merge_line(job, tile.op, src, taps.stride[axis], total, scratch, dst, n)
                 return
     # Short pixels that lie one behind the other are merged many at a time.
     whole_runs = job.direct_rows and columns == 1 and taps.stride[2] == n * sizeof(acc_t)
@@ -243,7 +255,7 @@ cdef void merge_taps(
             count = min(taps.count[2] - x, run)
             tap = src + z * taps.stride[0] + y * taps.stride[1] + x * taps.stride[2]
             merge_run(
-                job.op, <const acc_t*>tap, count, n, top,
+                tile.op, <const acc_t*>tap, count, n, top,
                 scratch + job.at_even, scratch + job.at_odd,
             )
             done += count
@@ -277,10 +289,10 @@ cdef void merge_taps(
         if halves:
             merge_halves(job, rows, count, top, n)
         elif not whole_runs:
-            merge_up_to_4(job.op, rows, count, top, n)
-        trees = merge_equal_trees(job, leaves, 1, trees + 1, scratch, dst, n)
+            merge_up_to_4(tile.op, rows, count, top, n)
+        trees = merge_equal_trees(job, tile.op, leaves, 1, trees + 1, scratch, dst, n)
         leaves += 1
-    merge_trees(job, trees, scratch, dst, n)
+    merge_trees(job, tile.op, trees, scratch, dst, n)
 
 
 cdef void merge_window_rows(
@@ -330,10 +342,10 @@ cdef void merge_window_rows(
             if height.kernel_size <= 4:
                 for j in range(height.kernel_size):
                     rows[j] = <const acc_t*>(src + j * taps.stride[1])
-                merge_up_to_4(job.op, rows, height.kernel_size, row + begin, n)
+                merge_up_to_4(tile.op, rows, height.kernel_size, row + begin, n)
             else:
                 merge_line(
-                    job, src, taps.stride[1], height.kernel_size, scratch, row + begin, n
+                    job, tile.op, src, taps.stride[1], height.kernel_size, scratch, row + begin, n
                 )
             for j in range(begin):
                 row[j] = identity
@@ -416,19 +428,19 @@ cdef void merge_blocks(
         if slot == 0:
             copy(row, so_far, n)
         else:
-            merge2(job.op, so_far, row, so_far, n)
+            merge2(tile.op, so_far, row, so_far, n)
         if slot == kernel_size - 1:
             copy(row, rows + slot * size, n)
             for j in range(slot - 1, -1, -1):
                 row = wide_row(
                     job, tile, tile.top + tile.rows[0] - slot + j, scratch, rows + j * size, False
                 )
-                merge2(job.op, row, rows + (j + 1) * size, rows + j * size, n)
+                merge2(tile.op, row, rows + (j + 1) * size, rows + j * size, n)
         tile.rows[0] += 1
     if slot == kernel_size - 1:
         copy(so_far, dst, n)
     else:
-        merge2(job.op, rows + (slot + 1) * size, so_far, dst, n)
+        merge2(tile.op, rows + (slot + 1) * size, so_far, dst, n)
 
 
 cdef void merge_aligned(
@@ -462,7 +474,7 @@ cdef void merge_aligned(
             level += kept_rows(axis, doublings) * job.row_size
             doublings += 1
             wider = <acc_t*>aligned_rows(job, tile, doublings, row, level, scratch, True)
-            merge2(job.op, rows[0], merged, wider, n)
+            merge2(tile.op, rows[0], merged, wider, n)
             merged = wider
         tile.rows[limb] += 1
     row = end - extent(axis) - tile.top
@@ -490,7 +502,7 @@ cdef void merge_aligned(
         groups += sizes[groups] > 0
         level += kept_rows(axis, doublings) * job.row_size
         doublings += 1
-    merge_groups(job.op, rows, sizes, groups, dst, n)
+    merge_groups(tile.op, rows, sizes, groups, dst, n)
 
 
 cdef inline const acc_t* aligned_rows(
@@ -528,7 +540,7 @@ cdef void merge_all_rows(const job_t* job, tile_t* tile, acc_t* scratch) noexcep
         fill(row, identity, left)
         fill(row + behind, identity, pitch - behind)
     slide(
-        job.op, first, merged if axis.stride == 1 else first + 3 * size, first + size,
+        tile.op, first, merged if axis.stride == 1 else first + 3 * size, first + size,
         first + 2 * size, ((outputs - 1) * axis.stride + 1) * pitch, axis.dilation * pitch,
         axis.kernel_size,
     )

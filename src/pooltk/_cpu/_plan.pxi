@@ -206,6 +206,7 @@ cdef void plan(job_t* job) noexcept nogil:
     job.tiles[4] = ceil_div(channels, job.tile_c)
 
     job.in_registers = what_fits_registers(job)
+    job.of_numbers = job.op == MAX and job.acc == FLOAT32 and notes_nan
     job.row_size = columns * job.tile_c
     total = job.chunk_y * max(columns, job.tile_x) * job.tile_c
     job.scratch_size = 0

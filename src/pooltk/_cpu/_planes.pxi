@@ -180,7 +180,11 @@ cdef void pool_planes(const job_t* job, Py_ssize_t index, acc_t* memory) noexcep
     inner.dst.data = scratch + job.at_result - y * inner.dst.stride[1]
     place_planes(job, group, 0, offset)
     if job.rows_first:
-        join_merged_rows(job, offset, y, y_end, &inner.src, memory)
+        join_merged_rows(
+            job, GREATER if inner.of_numbers else job.op, offset, y, y_end, &inner.src, memory
+        )
+        if inner.of_numbers and met_nan():
+            join_merged_rows(job, job.op, offset, y, y_end, &inner.src, memory)
     else:
         join_rows(&job.src, offset, first, end, &joined)
     if job.divide_first:
@@ -203,7 +207,7 @@ cdef void pool_planes(const job_t* job, Py_ssize_t index, acc_t* memory) noexcep
 
 
 cdef void join_merged_rows(
-    const job_t* job, const Py_ssize_t* offset, Py_ssize_t y, Py_ssize_t end,
+    const job_t* job, int op, const Py_ssize_t* offset, Py_ssize_t y, Py_ssize_t end,
     const array_t* joined, acc_t* scratch,
 ) noexcept nogil:
     """As join_rows, of windows' rows from y to end, each merged from those of its taps."""
@@ -216,7 +220,7 @@ cdef void join_merged_rows(
     cdef acc_t* merged = scratch + job.at_merged
     cdef const char* planes[PLANES]
     cdef small_windows w
-    w.op = job.op
+    w.op = op
     w.planes = PLANES
     w.plane = offset
     w.columns_inside = columns
@@ -241,10 +245,10 @@ cdef void join_merged_rows(
                         tap_z += 1
                 merge_planes(job.src.kind, &w, tree_row(job, trees, scratch, merged))
                 trees = merge_equal_trees(
-                    job, done // MERGED_ROWS, 1, trees + 1, scratch, merged, n
+                    job, op, done // MERGED_ROWS, 1, trees + 1, scratch, merged, n
                 )
                 done += w.taps
-            merge_trees(job, trees, scratch, merged, n)
+            merge_trees(job, op, trees, scratch, merged, n)
             join_planes(sizeof(acc_t), planes, columns, address(joined, z, row, 0, 0))
 
 

@@ -28,6 +28,7 @@ How it works
     _gradients.pxi  max_pool_backward: gather_block or scatter_block, by find_winners
     _kinds.h       the commonest windows, of each kind of element: pool_small <- pool_small_tile
     _taps.h        windows of a few columns of merged rows, in registers
+    _numbers.h     maxima where none is NaN or -0.0
     _small.h       their rows, merged, and columns: pool_small_ <- pool_small
     _pixels.h      and of pixels of many channels
     _pixel_bins.h  bins of those
@@ -92,6 +93,7 @@ include "_winner_bins.pxi"
 include "_gradients.pxi"
 
 
+find_whether_nan_is_noted()
 if not found_team():
     raise MemoryError("no memory for the locks of threads")
 

@@ -8,6 +8,7 @@ cdef extern from "_vectors.h" nogil:
         MAX "OP_MAX"
         SUM "OP_SUM"
         RANK "OP_RANK"
+        GREATER "OP_GREATER"
     const double NO_RANK
     void prefetch(const char* address, Py_ssize_t bytes)
     float scalar_max_float(float a, float b)
@@ -83,6 +84,13 @@ cdef extern from "_rows.h" nogil:
     void sum_groups_double(
         const double** rows, const Py_ssize_t* sizes, Py_ssize_t groups, double* dst, Py_ssize_t n
     )
+
+cdef extern from "_numbers.h" nogil:
+    bint notes_nan
+    void find_whether_nan_is_noted()
+    bint met_nan()
+    void settle_numbers(float* row, Py_ssize_t n)
+    void number_windows(int width, const float* row, float* dst, Py_ssize_t n)
 
 cdef extern from "_kinds.h" nogil:
     cdef enum:
@@ -389,10 +397,16 @@ cdef void slide(
             rows[taps] = src + taps * shift
         merge_up_to_4(op, rows, width, dst, n)
         return
-    # _small.h finds a maximum of 5 by digits too: a NaN's payload depends on it.
+    # Of 5, in any order, digits take a pass less.
     if is_sum(op, dst) or width == 5:
         slide_by_digits(op, src, dst, even, odd, n, shift, width)
         return
+    if acc_t is float:
+        if op == GREATER and shift == 1 and width > 8 and n >= 8:
+            taps = 8 if width <= 16 else 16 if width <= 32 else 32
+            reach = n + width - taps
+            number_windows(<int>taps, src, even, reach)
+            window = even
     while 2 * taps < width:
         reach -= taps * shift
         wider = odd if window == even else even

@@ -65,6 +65,10 @@ static ALWAYS_INLINE VECTOR OF_T(joined_)(int op, VECTOR a, VECTOR b)
     if (op == OP_RANK)
         return OF_V(rank_)(a, b);
 #endif
+#if defined(NUMBERS)
+    if (op == OP_GREATER)
+        return OF_V(greater_)(a, b);
+#endif
     return op == OP_SUM ? OF_V(sum_)(a, b) : OF_V(max_)(a, b);
 #elif defined(SUMS)
     return a + b;
@@ -230,9 +234,13 @@ static ALWAYS_INLINE VECTOR OF_T(finished_)(int finish, VECTOR value, const T *d
 {
     if (finish == AS_IT_IS)
         return value;
+    if (finish == ONE_ZERO)
+        return OF_V(sum_)(value, OF_V(all_)(0));
     if (finish == DIVIDED_EACH)
         by = LOAD(divisor);
-    value = finish == MULTIPLIED ? OF_V(product_)(value, by) : OF_V(quotient_)(value, by);
+    value = finish == ONE_ZERO_AND_NAN ? OF_V(sum_)(value, OF_V(all_)(0))
+            : finish == MULTIPLIED     ? OF_V(product_)(value, by)
+                                       : OF_V(quotient_)(value, by);
     return OF_V(choose_)(OF_V(unordered_)(value), OF_V(all_)((T)NAN), value);
 }
 #else
@@ -292,7 +300,10 @@ MERGE_ALL_TAPS(OP_SUM)
 #if defined(RANKS)
 MERGE_ALL_TAPS(OP_RANK)
 #endif
-static const OF_T(merge_t_) OF_T(merges_)[3][MOST_ROWS] = {
+#if defined(NUMBERS)
+MERGE_ALL_TAPS(OP_GREATER)
+#endif
+static const OF_T(merge_t_) OF_T(merges_)[OPERATIONS][MOST_ROWS] = {
 #if !defined(SUMS)
     [OP_MAX] = MERGES(OP_MAX),
 #endif
@@ -301,6 +312,9 @@ static const OF_T(merge_t_) OF_T(merges_)[3][MOST_ROWS] = {
 #endif
 #if defined(RANKS)
     [OP_RANK] = MERGES(OP_RANK),
+#endif
+#if defined(NUMBERS)
+    [OP_GREATER] = MERGES(OP_GREATER),
 #endif
 };
 
@@ -563,7 +577,7 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
 #endif
 #define FOR_COLUMNS(op, finish)                            \
     switch (10 * w->columns + (w->channels > 1 ? 1 : w->stride)) { \
-    case 11: OF_T(pool_rows_)(op, 1, 1, finish, w); break; \
+    case 11: OF_T(pool_rows_)(op, 1, 1, finish == ONE_ZERO ? ONE_ZERO_AND_NAN : finish, w); break; \
     case 21: OF_T(pool_rows_)(op, 2, 1, finish, w); break; \
     case 22: OF_T(pool_rows_)(op, 2, 2, finish, w); break; \
     case 31: OF_T(pool_rows_)(op, 3, 1, finish, w); break; \
@@ -594,13 +608,19 @@ static void OF_T(pool_small_)(const small_windows *w)
         OF_T(pad_rows_)(w);
 #if !defined(SUMS)
     if (w->op == OP_MAX) {
-        FOR_COLUMNS(OP_MAX, AS_IT_IS)
+        FOR_COLUMNS(OP_MAX, ONE_ZERO_AND_NAN)
         return;
     }
 #endif
 #if defined(RANKS)
     if (w->op == OP_RANK) {
         FOR_COLUMNS(OP_RANK, AS_IT_IS)
+        return;
+    }
+#endif
+#if defined(NUMBERS)
+    if (w->op == OP_GREATER) {
+        FOR_COLUMNS(OP_GREATER, ONE_ZERO)
         return;
     }
 #endif
@@ -651,4 +671,5 @@ static void OF_T(pool_small_)(const small_windows *w)
 #undef READ_AS_IT_IS
 #undef NEIGHBOURS
 #undef IN_REGISTERS
+#undef NUMBERS
 #undef POOLS_PIXELS

@@ -4,7 +4,7 @@
 #ifndef POOLTK_TAPS_H
 #define POOLTK_TAPS_H
 
-#include "_vectors.h"
+#include "_numbers.h"
 
 enum { MOST_TAPS = 9 };
 
@@ -28,6 +28,7 @@ enum { MOST_TAPS = 9 };
     }
 #define OP_OF_sum OP_SUM
 #define OP_OF_max OP_MAX
+#define OP_OF_greater OP_GREATER
 #define FOUR_TAPS(OP, T, k) \
     OP##_##T(OP##_##T(tap[k], tap[(k) + 1]), OP##_##T(tap[(k) + 2], tap[(k) + 3]))
 
@@ -190,5 +191,8 @@ DEFINE_OF_TAPS(sum, float)
 DEFINE_OF_TAPS(max, float)
 DEFINE_OF_TAPS(sum, double)
 DEFINE_OF_TAPS(max, double)
+#if defined(__AVX2__)
+DEFINE_OF_TAPS(greater, float)
+#endif
 
 #endif

@@ -76,7 +76,7 @@ cdef Py_ssize_t reduce_rows(
         # Short rows are pooled as one long row.
         width = tile.pitch // axis.stride
         pool_row(
-            job, merged, result, (rows - 1) * width + outputs, tile.channels, scratch
+            job, tile.op, merged, result, (rows - 1) * width + outputs, tile.channels, scratch
         )
         return width * tile.channels
     for y in range(rows):
@@ -90,7 +90,8 @@ cdef Py_ssize_t reduce_rows(
             reduce_windows(job, tile, tile.y + y, scratch, row)
         elif job.regular:
             pool_row(
-                job, merged + y * tile.pitch * tile.channels, row, outputs, tile.channels, scratch
+                job, tile.op, merged + y * tile.pitch * tile.channels, row, outputs, tile.channels,
+                scratch,
             )
         elif job.spread:
             spread_row(job, tile, merged + y * tile.pitch * tile.channels, row, scratch)
@@ -139,7 +140,7 @@ cdef void pool_small_tile(const job_t* job, const tile_t* tile, void* memory) no
     cdef double divisor, count = <double>width.kernel_size
     cdef char* scratch = <char*>memory
     cdef int exponent
-    w.op = job.op
+    w.op = tile.op
     w.columns = <int>width.kernel_size
     w.stride = <int>width.stride
     w.finish = AS_IT_IS
@@ -245,6 +246,22 @@ cdef void start_rows(const job_t* job, tile_t* tile, acc_t* scratch) noexcept no
 
 
 cdef void pool_rows(const job_t* job, tile_t* tile, acc_t* scratch) noexcept nogil:
+    """Fill the tile: of maxima as of numbers first, and once more if there was NaN (_numbers.h)."""
+    cdef tile_t whole
+    tile.op = job.op
+    if job.of_numbers:
+        whole = tile[0]
+        tile.op = GREATER
+        fill_tile(job, tile, scratch)
+        if not met_nan():
+            return
+        tile[0] = whole
+    fill_tile(job, tile, scratch)
+    if job.of_numbers:
+        met_nan()  # and forget it
+
+
+cdef void fill_tile(const job_t* job, tile_t* tile, acc_t* scratch) noexcept nogil:
     cdef Py_ssize_t y_end = tile.y_end, end, y, size
     cdef char* row
     if job.in_registers == WINDOWS_OF_LINES:
@@ -319,6 +336,8 @@ cdef void pool_chunk(const job_t* job, tile_t* tile, acc_t* scratch) noexcept no
                     else 1 if job.divide_first
                     else <double>(divisor * rows_count(job, tile.z, tile.y + y)),
                 )
+        elif job.op != RANK:
+            settle_maxima(tile.op, row, elements)
         if result != NULL:
             store_columns(&job.dst, row, dst, outputs, tile.channels)
 
@@ -397,16 +416,24 @@ cdef int pool_tiles(job_t* job, const acc_t* _, int num_threads) except -1:
     )
 
 
+cdef enum:
+    CACHE_LINE = 64  # where scratch begins: of a vector that spans two each load takes two
+
+
 cdef int share_parts(
     part_t part, const job_t* job, Py_ssize_t total, Py_ssize_t size, int num_threads
 ) except -1:
     """All parts of an operation, on so many threads; each has `size` bytes of scratch."""
-    cdef char* scratch
+    cdef char* memory
     num_threads = <int>min(num_threads, total)
-    scratch = <char*>malloc(num_threads * size)
-    if scratch == NULL:
+    size = ceil_div(size, CACHE_LINE) * CACHE_LINE
+    memory = <char*>malloc(num_threads * size + CACHE_LINE)
+    if memory == NULL:
         raise MemoryError(f"no memory for {num_threads * size} bytes of scratch rows")
     with nogil:
-        share(<part_function>part, job, total, scratch, size, num_threads)
-    free(scratch)
+        share(
+            <part_function>part, job, total, memory + CACHE_LINE - <size_t>memory % CACHE_LINE,
+            size, num_threads,
+        )
+    free(memory)
     return 0

@@ -17,7 +17,8 @@
 
 #include "_halves.h"
 
-enum { OP_MAX, OP_SUM, OP_RANK }; /* OP_RANK: a maximum of doubles without NaN, see _winners.h */
+/* OP_RANK: a maximum of doubles without NaN, see _winners.h; OP_GREATER: see _numbers.h */
+enum { OP_MAX, OP_SUM, OP_RANK, OP_GREATER, OPERATIONS };
 #define NO_RANK (-DBL_MAX)
 
 typedef enum {

@@ -315,6 +315,7 @@ cdef void find_by_ranks(
     if tile.columns:
         for z in range(z, z_end):
             load_ranks(job, tile, z, y, y_end, &inner.src, scratch)
+    part.op = inner.op
     part.src_offset = part.item = part.c = 0
     part.item_end = 1
     for z in range(tile.z, tile.z_end):
