@@ -11,6 +11,7 @@ cdef enum:
     LINE_OF_PIXELS = 128  # elements of one, up to which all rows of a window are merged as one line
     WIDE_ROWS = 8       # windows of more rows, overlapping by three quarters, share merges of them
     WIDE_TILE = 6144    # bytes of a merged row of such windows
+    FEW_ELEMENTS = 1024  # maxima of fewer are not taken as of numbers first
     FETCHED = 8388608   # bytes: of smaller arrays caches hold enough to fetch nothing ahead
     MOST_JOINED_RUN = 256  # elements of windows that are reduced side by side
     WIDE_BIN = 32       # windows of more columns that hardly overlap are reduced where they lie

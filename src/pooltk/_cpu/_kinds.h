@@ -6,7 +6,7 @@
 #include "_rows.h"
 
 /* How a result of _small.h leaves: a sum is multiplied by a reciprocal that is exact, or divided; a maximum
- * of floats is one zero and one NaN, whichever it was: that depends on the order. */
+ * of floats is one zero and one NaN, whichever it was, as _numbers.h wants it. */
 enum { AS_IT_IS, ONE_ZERO, ONE_ZERO_AND_NAN, MULTIPLIED, DIVIDED, DIVIDED_EACH };
 
 enum { MOST_COLUMNS = 5, MOST_ROWS = 9, MERGED_ROWS = 8 }; /* of a window, rows of all depths */
@@ -104,6 +104,7 @@ static void move_pixels(const char *src, ptrdiff_t stride, ptrdiff_t size, char 
 
 #define KIND float
 #define T float
+#define MAXIMA_LEAVE ONE_ZERO_AND_NAN
 #define FLOATING
 #define READ_AS_IT_IS
 #define POOLS_PIXELS

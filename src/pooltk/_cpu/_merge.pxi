@@ -60,7 +60,6 @@ cdef inline void settle_maxima(int op, acc_t* row, Py_ssize_t n) noexcept nogil:
         if op == GREATER:
             settle_numbers(row, n)
             return
-    if acc_t is float or acc_t is double:
         for j in range(n):
             row[j] = one_nan(row[j] + 0)
 

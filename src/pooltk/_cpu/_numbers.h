@@ -1,7 +1,7 @@
-/* Maxima of floats without NaN are one instruction of x86, where _vectors.h has three: they are computed
- * so first, and once more if there was one, which costs nothing to know, as the processor notes it.
- * Which zero such a maximum is depends on the order; as a result it is 0.0, here and wherever
- * floats are.
+/* Maxima of float32 without NaN: one instruction of x86, where _vectors.h has three. They are computed so
+ * first, as OP_GREATER, and once more as OP_MAX if there was NaN, which costs next to nothing to know: the
+ * processor notes that an operand of a maximum was. Which of two zeros it is depends on the order,
+ * so that a result is 0.0 and never -0.0; and one NaN, whichever there was, as of sums.
  */
 #ifndef POOLTK_NUMBERS_H
 #define POOLTK_NUMBERS_H
@@ -9,6 +9,7 @@
 #include "_vectors.h"
 
 #if defined(__AVX2__)
+#define OF_NUMBERS(...) __VA_ARGS__
 #define greater_float(a, b) _mm256_max_ps(a, b)
 #define scalar_greater_float scalar_max_float
 #define greater_operand_float load_float
@@ -93,6 +94,7 @@ static void number_windows(int width, const float *row, float *dst, ptrdiff_t n)
         windows_of_numbers(width, row + last, dst + last, 1);
 }
 #else
+#define OF_NUMBERS(...)
 enum { notes_nan = 0 };
 #define met_nan() 0
 #define find_whether_nan_is_noted()

@@ -206,7 +206,9 @@ cdef void plan(job_t* job) noexcept nogil:
     job.tiles[4] = ceil_div(channels, job.tile_c)
 
     job.in_registers = what_fits_registers(job)
-    job.of_numbers = job.op == MAX and job.acc == FLOAT32 and notes_nan
+    # Not of so few that to ask for NaN takes as long.
+    total = job.items * job.src.size[0] * job.src.size[1] * job.src.size[2] * channels
+    job.of_numbers = notes_nan and job.op == MAX and job.acc == FLOAT32 and total > FEW_ELEMENTS
     job.row_size = columns * job.tile_c
     total = job.chunk_y * max(columns, job.tile_x) * job.tile_c
     job.scratch_size = 0

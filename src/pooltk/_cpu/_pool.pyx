@@ -28,7 +28,7 @@ How it works
     _gradients.pxi  max_pool_backward: gather_block or scatter_block, by find_winners
     _kinds.h       the commonest windows, of each kind of element: pool_small <- pool_small_tile
     _taps.h        windows of a few columns of merged rows, in registers
-    _numbers.h     maxima where none is NaN or -0.0
+    _numbers.h     maxima of float32 where nothing is NaN
     _small.h       their rows, merged, and columns: pool_small_ <- pool_small
     _pixels.h      and of pixels of many channels
     _pixel_bins.h  bins of those

@@ -142,9 +142,7 @@ DEFINE_HALF_ROWS(bfloat16)
 
 DEFINE_MANY_ROWS(sum, float)
 DEFINE_MANY_ROWS(max, float)
-#if defined(__AVX2__)
-DEFINE_MANY_ROWS(greater, float)
-#endif
+OF_NUMBERS(DEFINE_MANY_ROWS(greater, float))
 DEFINE_MANY_ROWS(sum, double)
 DEFINE_MANY_ROWS(max, double)
 DEFINE_MANY_ROWS(rank, double)
@@ -210,9 +208,7 @@ DEFINE_MANY_ROWS(rank, double)
 DEFINE_GROUPS(float)
 DEFINE_GROUPS(double)
 DEFINE_ROWS(max, float)
-#if defined(__AVX2__)
-DEFINE_ROWS(greater, float)
-#endif
+OF_NUMBERS(DEFINE_ROWS(greater, float))
 DEFINE_ROWS(sum, float)
 DEFINE_ROWS(max, double)
 DEFINE_ROWS(sum, double)
@@ -258,9 +254,7 @@ enum { LANES = 16, RUNS = 16, FETCHED_FOURS = 15, SHORT_RUN = 32 };
         }                                                                                         \
     }
 DEFINE_EIGHTS_OF_FLOATS(max)
-#if defined(__AVX2__)
-DEFINE_EIGHTS_OF_FLOATS(greater)
-#endif
+OF_NUMBERS(DEFINE_EIGHTS_OF_FLOATS(greater))
 DEFINE_EIGHTS_OF_FLOATS(sum)
 #else
 DEFINE_EIGHTS(max, float)
@@ -409,9 +403,7 @@ DEFINE_EIGHTS(sum, double)
     }
 
 DEFINE_RUNS(max, float, float, float, max_operand_float)
-#if defined(__AVX2__)
-DEFINE_RUNS(greater, float, float, float, load_float)
-#endif
+OF_NUMBERS(DEFINE_RUNS(greater, float, float, float, load_float))
 DEFINE_RUNS(sum, float, float, float, load_float)
 DEFINE_RUNS(max, double, double, double, max_operand_double)
 DEFINE_RUNS(sum, double, double, double, load_double)
@@ -419,9 +411,7 @@ DEFINE_RUNS(sum, float, pooltk_float16, float16, read_sum_float16)
 DEFINE_RUNS(sum, float, pooltk_bfloat16, bfloat16, read_sum_bfloat16)
 
 DEFINE_SHORT_RUNS(max, float, -INFINITY)
-#if defined(__AVX2__)
-DEFINE_SHORT_RUNS(greater, float, -INFINITY)
-#endif
+OF_NUMBERS(DEFINE_SHORT_RUNS(greater, float, -INFINITY))
 DEFINE_SHORT_RUNS(sum, float, -0.0)
 DEFINE_SHORT_RUNS(max, double, -INFINITY)
 DEFINE_SHORT_RUNS(sum, double, -0.0)
@@ -466,24 +456,24 @@ DEFINE_SHORT_RUNS(sum, double, -0.0)
     static ALWAYS_INLINE void merge_windows_apart_##T(                                            \
         int op, int columns, const T *row, ptrdiff_t stride, T *dst, ptrdiff_t n)                 \
     {                                                                                             \
-        BY_SUM_OR_MAX_##T(_windows_apart, columns, row, stride, dst, n);                                                        \
+        BY_SUM_OR_MAX_##T(_windows_apart, columns, row, stride, dst, n);                          \
     }                                                                                             \
     static ALWAYS_INLINE void merge_pixel_windows_##T(                                            \
         int op, int columns, const T *row, ptrdiff_t stride, ptrdiff_t next, T *dst,              \
         ptrdiff_t outputs, ptrdiff_t n)                                                           \
     {                                                                                             \
-        BY_SUM_OR_MAX_##T(_pixel_windows, columns, row, stride, next, dst, outputs, n);                                         \
+        BY_SUM_OR_MAX_##T(_pixel_windows, columns, row, stride, next, dst, outputs, n);           \
     }                                                                                             \
     static ALWAYS_INLINE void merge_short_runs_##T(                                               \
         int op, const T *row, const T *end, const ptrdiff_t *bins, ptrdiff_t step,                \
         ptrdiff_t most, ptrdiff_t count, T *dst)                                                  \
     {                                                                                             \
-        BY_SUM_OR_MAX_##T(_short_runs, row, end, bins, step, most, count, dst);                                              \
+        BY_SUM_OR_MAX_##T(_short_runs, row, end, bins, step, most, count, dst);                   \
     }                                                                                             \
     static ALWAYS_INLINE void merge_runs_##T(                                                     \
         int op, const T *row, ptrdiff_t step, ptrdiff_t n, T *dst, ptrdiff_t count)               \
     {                                                                                             \
-        BY_SUM_OR_MAX_##T(_runs, row, step, n, dst, count);                   \
+        BY_SUM_OR_MAX_##T(_runs, row, step, n, dst, count);                                       \
     }
 DEFINE_MERGES(float)
 DEFINE_MERGES(double)

@@ -386,19 +386,14 @@ cdef void slide(
     """dst[j] = src[j] op src[j + shift] op ..., `width` taps each.
 
     Wider windows are merged from each other, alternately in `even` and `odd`, each of
-    n + (width - 1) * shift elements. A maximum is two of them that overlap.
+    n + (width - 1) * shift elements. A maximum is up to four of them that overlap.
     """
-    cdef Py_ssize_t taps = 1, reach = n + (width - 1) * shift
+    cdef Py_ssize_t taps = 1, reach = n + (width - 1) * shift, times, count, i
     cdef const acc_t* window = src
     cdef const acc_t* rows[4]
     cdef acc_t* wider
-    if width <= 4:
-        for taps in range(width):
-            rows[taps] = src + taps * shift
-        merge_up_to_4(op, rows, width, dst, n)
-        return
-    # Of 5, in any order, digits take a pass less.
-    if is_sum(op, dst) or width == 5:
+    # _small.h finds a maximum of 5 by digits too: of doubles a NaN's payload depends on it.
+    if width > 4 and is_sum(op, dst) or width == 5 and op != GREATER:
         slide_by_digits(op, src, dst, even, odd, n, shift, width)
         return
     if acc_t is float:
@@ -407,13 +402,20 @@ cdef void slide(
             reach = n + width - taps
             number_windows(<int>taps, src, even, reach)
             window = even
-    while 2 * taps < width:
-        reach -= taps * shift
+    # Of one instruction a merge, fewer passes pay; of three, fewer merges.
+    times = 4 if op == GREATER or width <= 4 else 2
+    while times * taps < width:
+        reach -= (times - 1) * taps * shift
         wider = odd if window == even else even
-        merge2(op, window, window + taps * shift, wider, reach)
+        for i in range(times):
+            rows[i] = window + i * taps * shift
+        merge_up_to_4(op, rows, times, wider, reach)
         window = wider
-        taps *= 2
-    merge2(op, window, window + (width - taps) * shift, dst, n)
+        taps *= times
+    count = ceil_div(width, taps)
+    for i in range(count):
+        rows[i] = window + min(i * taps, width - taps) * shift
+    merge_up_to_4(op, rows, count, dst, n)
 
 
 cdef void merge_pixel_windows(

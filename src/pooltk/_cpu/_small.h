@@ -20,6 +20,9 @@
 #define VECTOR OF_V(VECTOR_)
 #define WIDTH OF_V(WIDTH_)
 #define LOAD(p) OF_V(load_)(p)
+#if !defined(MAXIMA_LEAVE)
+#define MAXIMA_LEAVE AS_IT_IS
+#endif
 #if defined(FLOATING)
 #define APART 1
 #define IDENTITY(op) (op == OP_SUM ? 0 : op == OP_RANK ? NO_RANK : (T)-INFINITY)
@@ -608,7 +611,7 @@ static void OF_T(pool_small_)(const small_windows *w)
         OF_T(pad_rows_)(w);
 #if !defined(SUMS)
     if (w->op == OP_MAX) {
-        FOR_COLUMNS(OP_MAX, ONE_ZERO_AND_NAN)
+        FOR_COLUMNS(OP_MAX, MAXIMA_LEAVE)
         return;
     }
 #endif
@@ -672,4 +675,5 @@ static void OF_T(pool_small_)(const small_windows *w)
 #undef NEIGHBOURS
 #undef IN_REGISTERS
 #undef NUMBERS
+#undef MAXIMA_LEAVE
 #undef POOLS_PIXELS

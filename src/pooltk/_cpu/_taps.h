@@ -191,8 +191,6 @@ DEFINE_OF_TAPS(sum, float)
 DEFINE_OF_TAPS(max, float)
 DEFINE_OF_TAPS(sum, double)
 DEFINE_OF_TAPS(max, double)
-#if defined(__AVX2__)
-DEFINE_OF_TAPS(greater, float)
-#endif
+OF_NUMBERS(DEFINE_OF_TAPS(greater, float))
 
 #endif
