@@ -53,6 +53,13 @@ cdef inline acc_t one_nan(acc_t value) noexcept nogil:
     return value
 
 
+cdef inline bint are_settled(const job_t* job, int op) noexcept nogil:
+    """Whether maxima are when they are merged, as those of one tap are not."""
+    if job.whole_windows:
+        return False
+    return job.few_pixels or op == GREATER and job.regular and job.window[2].kernel_size > 1
+
+
 cdef inline void settle_maxima(int op, acc_t* row, Py_ssize_t n) noexcept nogil:
     """Which zero a maximum of both is, and which NaN, depends on the order: one of each is kept."""
     cdef Py_ssize_t j

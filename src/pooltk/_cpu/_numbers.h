@@ -11,8 +11,9 @@
 #if defined(__AVX2__)
 #define OF_NUMBERS(...) __VA_ARGS__
 #define greater_float(a, b) _mm256_max_ps(a, b)
-#define scalar_greater_float scalar_max_float
+#define scalar_greater_float(a, b) (scalar_max_float(a, b) + 0)
 #define greater_operand_float load_float
+#define greater_result_float(a) _mm256_add_ps(a, _mm256_setzero_ps()) /* one zero */
 
 static int notes_nan; /* not where the processor is imitated: by Valgrind, for one */
 

@@ -16,8 +16,7 @@ static ALWAYS_INLINE void OF_T(merge_bin_)(
             a = OF_T(joined_)(op, a, pixel[2]);
         if (pixels == 4)
             a = OF_T(joined_)(op, a, OF_T(joined_)(op, pixel[2], pixel[3]));
-        if (op == OP_SUM)
-            a = OF_T(finished_)(inverse ? MULTIPLIED : DIVIDED, a, NULL, by);
+        a = OF_T(finished_)(op == OP_MAX ? MAXIMA_LEAVE : inverse ? MULTIPLIED : DIVIDED, a, NULL, by);
         OF_V(store_)(dst + j, a);
     }
 }

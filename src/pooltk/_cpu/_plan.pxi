@@ -154,8 +154,9 @@ cdef void plan(job_t* job) noexcept nogil:
     few_rows = few_rows and job.merged_rows
     if job.pixels or few_rows:
         columns = max(columns, PIXEL_ROW // job.tile_c)
-    elif (
-        job.small and channels >= 8 and width.stride < width.kernel_size and height.kernel_size > 1
+    elif job.small and channels >= 8 and (
+        width.stride < width.kernel_size and height.kernel_size > 1
+        or are_floats(job) and job.src.kind == job.acc and takes_each(height)  # read in place
     ):
         columns = max(columns, MERGED_PIXELS // job.tile_c)
     limbs = 2 if job.src.item == 8 and job.op == SUM else 1

@@ -143,6 +143,7 @@ cdef int pool_joined(job_t* job, const acc_t* _, int num_threads) except -1:
     lay_planes(&inner.src, joined_rows(&inner, rows) // inner.window[0].input_size)
     lay_planes(&inner.dst, rows)
     plan(&inner)
+    inner.of_numbers = job.of_numbers
     job.row_size = PLANES * job.src.size[2]
     job.at_counts = reserve(&inner, job.row_size if job.divide_first else 0)
     job.at_merged = reserve(&inner, job.row_size if job.rows_first else 0)

@@ -54,18 +54,20 @@ DEFINE_HALF_ROWS(bfloat16)
 #define DEFINE_ROWS(OP, T)                                                                        \
     static void OP##2_##T(const T *a, const T *b, T *dst, ptrdiff_t n)                            \
     {                                                                                             \
-        FOR_ROW(T, OP##_##T(ROW(OP, T, a), ROW(OP, T, b)), scalar_##OP##_##T(a[j], b[j]));        \
+        FOR_ROW(T, OP##_result_##T(OP##_##T(ROW(OP, T, a), ROW(OP, T, b))),                      \
+                scalar_##OP##_##T(a[j], b[j]));                                                   \
     }                                                                                             \
     static void OP##3_##T(const T *a, const T *b, const T *c, T *dst, ptrdiff_t n)                \
     {                                                                                             \
-        FOR_ROW(T, OP##_##T(OP##_##T(ROW(OP, T, a), ROW(OP, T, b)), ROW(OP, T, c)),               \
+        FOR_ROW(T, OP##_result_##T(OP##_##T(OP##_##T(ROW(OP, T, a), ROW(OP, T, b)),               \
+                                            ROW(OP, T, c))),                                      \
                 scalar_##OP##_##T(scalar_##OP##_##T(a[j], b[j]), c[j]));                          \
     }                                                                                             \
     static void OP##4_##T(const T *a, const T *b, const T *c, const T *d, T *dst, ptrdiff_t n)    \
     {                                                                                             \
         FOR_ROW(T,                                                                                \
-                OP##_##T(OP##_##T(ROW(OP, T, a), ROW(OP, T, b)),                                  \
-                         OP##_##T(ROW(OP, T, c), ROW(OP, T, d))),                                 \
+                OP##_result_##T(OP##_##T(OP##_##T(ROW(OP, T, a), ROW(OP, T, b)),                  \
+                                         OP##_##T(ROW(OP, T, c), ROW(OP, T, d)))),                \
                 scalar_##OP##_##T(scalar_##OP##_##T(a[j], b[j]), scalar_##OP##_##T(c[j], d[j]))); \
     }                                                                                             \
     /* windows of 2 along one row, stride 2; dst is not the source */                             \
@@ -248,7 +250,7 @@ enum { LANES = 16, RUNS = 16, FETCHED_FOURS = 15, SHORT_RUN = 32 };
             }                                                                                     \
             all = OP##_float(_mm256_permute2f128_ps(half[0], half[1], 0x20),                      \
                              _mm256_permute2f128_ps(half[0], half[1], 0x31));                     \
-            store_float(n < 8 ? some : dst, all);                                                 \
+            store_float(n < 8 ? some : dst, OP##_result_float(all));                              \
             if (n < 8)                                                                            \
                 memcpy(dst, some, n * sizeof(float));                                             \
         }                                                                                         \

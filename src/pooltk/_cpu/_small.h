@@ -487,7 +487,7 @@ static ALWAYS_INLINE void OF_T(pool_rows_)(
     ptrdiff_t rows = w->rows, left = rows, ahead = w->padded_rows - 1, y = -ahead;
     ptrdiff_t row = w->outputs * sizeof(S), step = w->padded_size;
 #if defined(READ_AS_IT_IS)
-    if (w->taps == 1 && w->channels >= WIDTH && w->stride > 1 && stride == 1 && w->before == 0 &&
+    if (w->taps == 1 && w->channels >= WIDTH && stride == 1 && w->before == 0 &&
         (w->outputs / w->channels - 1) * w->stride + columns <= w->columns_inside / w->channels) {
         /* Pixels of a vector or more, neither merged with other rows nor padded, are read in place. */
         merged = (const T *)src;

@@ -107,8 +107,9 @@ DEFINE_FOUR_COLUMNS(double)
                 for (int k = 0; k < 4; k++)                                                       \
                     quarter[k] = OP##_##T(OP##_lanes_of_##T(columns, row + j, next, 2 * k),       \
                                           OP##_lanes_of_##T(columns, row + j, next, 2 * k + 1));  \
-                store_##T(dst + j, OP##_##T(OP##_##T(quarter[0], quarter[1]),                     \
-                                            OP##_##T(quarter[2], quarter[3])));                   \
+                store_##T(dst + j,                                                                \
+                          OP##_result_##T(OP##_##T(OP##_##T(quarter[0], quarter[1]),              \
+                                                   OP##_##T(quarter[2], quarter[3]))));           \
             })                                                                                    \
         }                                                                                         \
     }
@@ -133,7 +134,7 @@ DEFINE_FOUR_COLUMNS(double)
             const int first = k + 4 <= columns || columns < 4 ? k : columns - 4;                  \
             four_columns_##T(row + first, stride, tap + first);                                   \
         }                                                                                         \
-        return OP##_taps_##T(columns, tap);                                                       \
+        return OP##_result_##T(OP##_taps_##T(columns, tap));                                      \
     }                                                                                             \
     /* n windows, at least a vector of them, 2 or more elements apart */                          \
     static void OP##_windows_apart_##T(                                                           \
@@ -165,7 +166,7 @@ DEFINE_FOUR_COLUMNS(double)
                 VECTOR_##T tap[MOST_TAPS];                                                        \
                 for (int k = 0; k < COLUMNS; k++)                                                 \
                     tap[k] = OP##_operand_##T(row + k * next + j);                                \
-                store_##T(dst + j, OP##_taps_##T(COLUMNS, tap));                                  \
+                store_##T(dst + j, OP##_result_##T(OP##_taps_##T(COLUMNS, tap)));                 \
             }))                                                                                   \
         }                                                                                         \
     }

@@ -336,7 +336,7 @@ cdef void pool_chunk(const job_t* job, tile_t* tile, acc_t* scratch) noexcept no
                     else 1 if job.divide_first
                     else <double>(divisor * rows_count(job, tile.z, tile.y + y)),
                 )
-        elif job.op != RANK:
+        elif job.op == MAX and not are_settled(job, tile.op):
             settle_maxima(tile.op, row, elements)
         if result != NULL:
             store_columns(&job.dst, row, dst, outputs, tile.channels)
@@ -407,7 +407,9 @@ cdef int pool_tiles(job_t* job, const acc_t* _, int num_threads) except -1:
         # What is the same for all planes is done once for as many as make a tile.
         at_once = SPREAD_PLANES
         if job.in_registers != GRADIENTS_OF_LINES:
-            at_once = 8 * TILE // (job.window[1].input_size * job.window[2].input_size)
+            # To ask for NaN waits for all that is read: not often, if planes are taken one by one.
+            at_once = (64 if job.of_numbers and job.in_registers else 8) * TILE
+            at_once //= job.window[1].input_size * job.window[2].input_size
         job.tile_items = max(1, min(at_once, job.items // 4 // num_threads))
     total = ceil_div(job.items, job.tile_items)
     total *= job.tiles[1] * job.tiles[2] * job.tiles[3] * job.tiles[4]

@@ -268,6 +268,12 @@ static inline double scalar_max_double(double a, double b)
     }
 DEFINE_OPERANDS(float)
 DEFINE_OPERANDS(double)
+/* What is done to a result, or to part of one. */
+#define max_result_float(a) (a)
+#define sum_result_float(a) (a)
+#define max_result_double(a) (a)
+#define sum_result_double(a) (a)
+#define rank_result_double(a) (a)
 #define sum_operand_float load_float
 #define sum_operand_double load_double
 #define rank_operand_double load_double
